@@ -1,0 +1,40 @@
+"""The course's Sphinx extension: two languages in one site, and what the course adds to a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from . import (
+    alternates,
+    bibliography,
+    card,
+    catalogues,
+    execution,
+    navigation,
+    numbering,
+    prompts,
+    repository,
+    search,
+)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    for module in (
+        alternates,
+        bibliography,
+        card,
+        catalogues,
+        execution,
+        navigation,
+        numbering,
+        prompts,
+        repository,
+        search,
+    ):
+        module.setup(app)
+    # Before the theme's templates, some of which ours replace.
+    app.config.templates_path.insert(0, str(Path(__file__).parent / "templates"))
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

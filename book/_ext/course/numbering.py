@@ -1,0 +1,28 @@
+"""Numbers figures, tables, equations and exercises from 1 on every page.
+
+Sphinx counts them through the whole site, that is through both languages. Counting per page keeps
+the twins' numbers equal, and a new chapter does not renumber the chapters after it.
+"""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+
+def renumber(numbers: dict[str, dict[str, tuple[int, ...]]]) -> None:
+    """Replace the numbers of one page, kept per kind in document order, by 1, 2, 3, ..."""
+    for per_kind in numbers.values():
+        for position, anchor in enumerate(per_kind, start=1):
+            per_kind[anchor] = (position,)
+
+
+def on_get_updated(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    for numbers in env.toc_fignumbers.values():
+        renumber(numbers)
+    return []
+
+
+def setup(app: Sphinx) -> None:
+    # After Sphinx's own TocTreeCollector (priority 500) has assigned its numbers.
+    app.connect("env-get-updated", on_get_updated, priority=900)

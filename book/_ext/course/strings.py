@@ -1,0 +1,131 @@
+"""Every text of the site that is neither a page's own prose nor in a library's catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Strings:
+    """The site's own words in one language."""
+
+    name: str
+    site_title: str
+    search_prompt: str
+    switch_label: str
+    card_title: str
+    phase: str
+    kind: str
+    kinds: dict[str, str]
+    time: str
+    minutes: str
+    prerequisites: str
+    objectives: str
+    summary_title: str
+    """Title, in THIS language, of the summary that a page of the other language carries."""
+    code_prompt_show: str
+    code_prompt_hide: str
+    toggle_show: str
+    toggle_hide: str
+    figure: str
+    alternative_text: str
+    exercise: str
+
+
+STRINGS = {
+    "en": Strings(
+        name="English",
+        site_title="How training works and breaks",
+        search_prompt="Search the course",
+        switch_label="Language",
+        card_title="This page",
+        phase="Phase",
+        kind="Kind",
+        kinds={"theory": "theory", "lab": "break-it lab", "guide": "guide"},
+        time="Time",
+        minutes="min",
+        prerequisites="Before you start",
+        objectives="By the end you will be able to",
+        summary_title="In English, in one paragraph",
+        code_prompt_show="Show the code",
+        code_prompt_hide="Hide the code",
+        toggle_show="Click to show",
+        toggle_hide="Click to hide",
+        figure="Figure",
+        alternative_text="In words",
+        exercise="Exercise",
+    ),
+    "es": Strings(
+        name="Español",
+        site_title="Cómo funciona y cómo se rompe un entrenamiento",
+        search_prompt="Buscar en el curso",
+        switch_label="Idioma",
+        card_title="Esta página",
+        phase="Fase",
+        kind="Tipo",
+        kinds={"theory": "teoría", "lab": "laboratorio de roturas", "guide": "guía"},
+        time="Tiempo",
+        minutes="min",
+        prerequisites="Antes de empezar",
+        objectives="Al terminar sabrás",
+        summary_title="En español, en un párrafo",
+        code_prompt_show="Mostrar el código",
+        code_prompt_hide="Ocultar el código",
+        toggle_show="Pulsa para mostrar",
+        toggle_hide="Pulsa para ocultar",
+        figure="Figura",
+        alternative_text="En palabras",
+        exercise="Ejercicio",
+    ),
+}
+
+CORRECTIONS: dict[str, dict[str, str]] = {
+    "en": {"Contents": "On this page"},
+    "es": {
+        # Strings without an entry in the Spanish catalogues of Sphinx and of the two themes,
+        # and entries there that were translated by machine.
+        "Back to top": "Volver arriba",
+        "Color mode": "Modo de color",
+        "Contents": "En esta página",
+        "Dark": "Oscuro",
+        "Download notebook file": "Descargar el cuaderno",
+        "Download source file": "Descargar el archivo fuente",
+        "Download this page": "Descargar esta página",
+        "Error": "Error",
+        "Launch interactive content": "Abrir el contenido interactivo",
+        "Light": "Claro",
+        "Main": "Principal",
+        "On this page": "En esta página",
+        "Open an issue": "Abrir una incidencia",
+        "Open issue": "Abrir una incidencia",
+        "Page": "Página",
+        "Please activate JavaScript to enable the search functionality.":
+            "Activa JavaScript para poder buscar.",
+        "Print to PDF": "Imprimir en PDF",
+        "Repository": "Repositorio",
+        "Search": "Buscar",
+        "Section Navigation": "Navegación de la sección",
+        "Site navigation": "Navegación del sitio",
+        "Skip to main content": "Saltar al contenido principal",
+        "Source repositories": "Repositorios de origen",
+        "Source repository": "Repositorio de origen",
+        "System Settings": "Ajustes del sistema",
+        "Toggle primary sidebar": "Mostrar u ocultar el índice del curso",
+        "Toggle secondary sidebar": "Mostrar u ocultar el índice de la página",
+        "next": "siguiente",
+        "next page": "página siguiente",
+        "previous": "anterior",
+        "previous page": "página anterior",
+        "Link to this code": "Enlace a este código",
+        "Link to this equation": "Enlace a esta ecuación",
+        "Link to this heading": "Enlace a este título",
+        "Link to this image": "Enlace a esta imagen",
+        "Link to this table": "Enlace a esta tabla",
+        "Link to this term": "Enlace a este término",
+        "Link to this toctree": "Enlace a este índice",
+        "Permalink to this code": "Enlace a este código",
+        "Solution to": "Solución del",
+        "Table %s": "Tabla %s",
+    },
+}
+"""Source text -> translation, looked up before the libraries' own catalogues."""
