@@ -1,0 +1,188 @@
+"""The configuration of a run: one validated, immutable object, loaded from YAML."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from minitrain.errors import UserError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Section(BaseModel):
+    # strict: "5" is not 5; forbid: a misspelt key is an error; no inf or nan anywhere.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelConfig(_Section):
+    """Shape of the GPT."""
+
+    n_layer: PositiveInt = 2
+    n_head: PositiveInt = 4
+    d_model: PositiveInt = 64
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> "ModelConfig":
+        if self.d_model % self.n_head:
+            raise ValueError(f"n_head={self.n_head} does not divide d_model={self.d_model}")
+        return self
+
+
+class OptimizerConfig(_Section):
+    """Which Adam, and how hard it pulls.
+
+    name: "adamw" decays decoupled from the gradient; "adam" adds the L2 term to the gradient.
+    gradient_clip: the largest global gradient norm, or null for no clipping.
+    """
+
+    name: Literal["adamw", "adam"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    # YAML has lists, not tuples, so this field alone is not strict about the container.
+    betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.95)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+
+
+class ScheduleConfig(_Section):
+    """Linear warm-up, then cosine to `final_fraction` of the peak learning rate."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class ArithmeticConfig(_Section):
+    """What the numbers are made of. grid_bits: null turns the grid off."""
+
+    dtype: Literal["float64", "float32"] = "float64"
+    grid_bits: Annotated[int, Field(ge=1, le=48)] | None = 20
+
+
+class Config(_Section):
+    """Everything that decides a run. Two equal configs give the same fingerprint.
+
+    steps: optimizer updates. batch_size: items per update. eval_interval: steps between records.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    steps: PositiveInt = 2000
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    eval_interval: PositiveInt = 100
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    arithmetic: ArithmeticConfig = ArithmeticConfig()
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> "Config":
+        if self.schedule.warmup_steps >= self.steps:
+            raise ValueError(
+                f"schedule.warmup_steps={self.schedule.warmup_steps} leaves nothing of"
+                f" steps={self.steps}"
+            )
+        return self
+
+
+def parse(values: object, source: str) -> Config:
+    """A `Config` from plain values; `UserError` with one line naming the field and the value."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{source}: expected keys and values, got {values!r}")
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "config"
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            reason = "unknown key"
+        shown = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+        raise UserError(f"{source}: {field}: {reason}{shown}") from None
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """The config as nested dicts of JSON values; `parse` takes it back."""
+    return config.model_dump(mode="json")
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """The config as one dict with dotted keys: ``{"optimizer.weight_decay": 0.1, ...}``."""
+
+    def walk(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        leaves: dict[str, Any] = {}
+        for key, value in values.items():
+            leaves |= (
+                walk(f"{prefix}{key}.", value)
+                if isinstance(value, Mapping)
+                else {f"{prefix}{key}": value}
+            )
+        return leaves
+
+    return walk("", plain(config))
+
+
+def differing(a: Config, b: Config) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys whose values differ, with both values."""
+    left, right = flat(a), flat(b)
+    return {key: (left[key], right[key]) for key in left if left[key] != right[key]}
+
+
+def patched(config: Config, patch: Mapping[str, Any], source: str = "patch") -> Config:
+    """`config` with some keys replaced. `patch` is nested, or has dotted keys, or both."""
+    values = plain(config)
+    for key, value in _leaves(patch):
+        *sections, leaf = key.split(".")
+        target = values
+        for section in sections:
+            inner = target.get(section)
+            if not isinstance(inner, dict):
+                raise UserError(f"{source}: {key}: unknown key (got {value!r})")
+            target = inner
+        if isinstance(target.get(leaf), dict):
+            raise UserError(f"{source}: {key}: is a section, not a value (got {value!r})")
+        target[leaf] = value
+    return parse(values, source)
+
+
+def _leaves(patch: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in patch.items():
+        name = f"{prefix}{key}"
+        leaves += _leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return leaves
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """``"optimizer.weight_decay=0.1"`` as a key and a YAML value."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {text!r}: expected KEY=VALUE")
+    try:
+        return key, _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise UserError(f"--set {key}: not a YAML value (got {value!r})") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; `UserError` if it is missing, unreadable or not YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as a string (it wants 1.0e-3); people write 1e-3."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,68 @@
+"""Experiments: a healthy config and its variants, each a patch, in one YAML file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minitrain import paths
+from minitrain.config import Config, parse, patched, read_yaml
+from minitrain.errors import UserError
+
+_KEYS = ("base", "variants")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A healthy config, `base`, and the patch that makes each variant of it."""
+
+    id: str
+    path: Path
+    base: Config
+    patches: Mapping[str, Mapping[str, Any]]
+
+    def config(self, variant: str, changes: Mapping[str, Any] | None = None) -> Config:
+        """The config of a variant, with further `changes` (dotted keys) on top.
+
+        Raises `UserError` for an unknown variant and for changes that make no valid config.
+        """
+        if variant not in self.patches:
+            known = ", ".join(self.patches)
+            raise UserError(f"{self.path}: no variant {variant!r}; it has {known}")
+        config = patched(self.base, self.patches[variant], f"{self.path}: variants.{variant}")
+        return patched(config, changes, "--set") if changes else config
+
+    def variants(self) -> dict[str, Config]:
+        """Every variant's config, in the order of the file."""
+        return {name: self.config(name) for name in self.patches}
+
+
+def load(experiment: str | Path) -> Experiment:
+    """The experiment in a folder, or of that name under `experiments/`.
+
+    Raises `UserError` naming the file and the field for anything that is wrong with it.
+    """
+    folder = Path(experiment)
+    if not folder.is_dir() and (named := paths.course_root() / "experiments" / folder).is_dir():
+        folder = named
+    path = folder / "config.yaml"
+    values = read_yaml(path)
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}: expected the keys {', '.join(_KEYS)}, got {values!r}")
+    for key in values:
+        if key not in _KEYS:
+            raise UserError(f"{path}: {key}: unknown key (got {values[key]!r})")
+    patches = values.get("variants")
+    if not isinstance(patches, Mapping) or not patches:
+        raise UserError(f"{path}: variants: expected at least one variant (got {patches!r})")
+    for name, patch in patches.items():
+        if patch is not None and not isinstance(patch, Mapping):
+            raise UserError(f"{path}: variants.{name}: expected keys and values (got {patch!r})")
+    loaded = Experiment(
+        id=folder.resolve().name,
+        path=path,
+        base=parse(values.get("base"), f"{path}: base"),
+        patches={str(name): patch or {} for name, patch in patches.items()},
+    )
+    loaded.variants()  # an impossible variant is found now, not when somebody asks for it
+    return loaded

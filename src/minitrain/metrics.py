@@ -1,0 +1,81 @@
+"""What a run is judged by: losses, whole-form accuracy by slice, and the norms of the weights."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minitrain import corpus
+from minitrain.corpus import Item, Split
+from minitrain.model import GPT, language_model_loss
+
+# A parameter belongs to the first kind whose mark is in its name.
+_KINDS = {
+    "token_embedding": "token_embedding",
+    "position_embedding": "position_embedding",
+    "ln_": "norm",
+    "bias": "bias",
+    "attention": "attention",
+    "mlp": "mlp",
+}
+KINDS = tuple(_KINDS.values())
+EMBEDDING = "token_embedding"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One split under one model.
+
+    loss: mean cross-entropy in nats per character. accuracy: by slice, the share of items whose
+    form is right to the last character.
+    """
+
+    loss: float
+    accuracy: dict[str, float]
+
+
+@torch.inference_mode()
+def evaluate(model: GPT, split: Split) -> Evaluation:
+    """Loss and accuracy on a whole split.
+
+    A form counts as right when each of its characters, and the full stop after it, is the most
+    probable one given the true characters before it. That is the same as asking whether greedy
+    generation writes the whole form: the two part only after a first mistake.
+    """
+    data = corpus.encoded(split)
+    logits = model(data.inputs)
+    loss = float(language_model_loss(logits, data.targets))
+    right = (logits.argmax(dim=-1) == data.targets) | ~data.is_form
+    return Evaluation(loss, _by_slice(corpus.split(split), right.all(dim=1)))
+
+
+def slices(item: Item) -> tuple[str, ...]:
+    """The slices that an item counts in: ``("all", "irregular", "past", "she")``."""
+    return ("all", "regular" if item.regular else "irregular", item.tense, item.person)
+
+
+SLICES = ("all", "regular", "irregular", *corpus.TENSES, *corpus.PERSONS)
+
+
+def _by_slice(members: Iterable[Item], right: Tensor) -> dict[str, float]:
+    hits: dict[str, list[bool]] = {name: [] for name in SLICES}
+    for item, hit in zip(members, right.tolist(), strict=True):
+        for name in slices(item):
+            hits[name].append(hit)
+    return {name: sum(marks) / len(marks) for name, marks in hits.items() if marks}
+
+
+def kind(name: str) -> str:
+    """The kind of a parameter, from its name: ``"blocks.0.mlp.up.weight"`` is ``"mlp"``."""
+    return next(kind for mark, kind in _KINDS.items() if mark in name)
+
+
+@torch.no_grad()
+def weight_norms(model: GPT) -> dict[str, float]:
+    """Euclidean (Frobenius) norm of all parameters of each kind, taken as one vector."""
+    squares = dict.fromkeys(KINDS, 0.0)
+    for name, parameter in model.named_parameters():
+        squares[kind(name)] += float(parameter.square().sum())
+    return {name: math.sqrt(total) for name, total in squares.items()}

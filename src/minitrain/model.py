@@ -1,0 +1,105 @@
+"""A GPT small enough to read: pre-LayerNorm blocks, causal attention, GELU, a tied output layer.
+
+The shape follows GPT-2 (Radford et al., 2019); the layout of the code follows nanoGPT.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minitrain.config import ModelConfig
+from minitrain.corpus import CONTEXT, PAD, vocabulary
+
+INIT_STD = 0.02
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).reshape(B, T, C))
+
+
+class MLP(nn.Module):
+    """Position-wise feed-forward layer, four times as wide inside: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.up = nn.Linear(config.d_model, 4 * config.d_model)
+        self.down = nn.Linear(4 * config.d_model, config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    """Attention then MLP, each on a normalised copy of the residual stream."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.d_model)
+        self.attention = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.d_model)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT(nn.Module):
+    """Token ids (B, T) int64 -> logits (B, T, V), where T <= CONTEXT."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.token_embedding = nn.Embedding(len(vocabulary()), config.d_model)
+        self.position_embedding = nn.Embedding(CONTEXT, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.d_model)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = self.token_embedding(inputs) + self.position_embedding.weight[: inputs.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return self.ln_f(x) @ self.token_embedding.weight.T
+
+
+def build_model(config: ModelConfig, seed: int, dtype: torch.dtype = torch.float64) -> GPT:
+    """A freshly initialised model, as GPT-2 is: matrices from N(0, 0.02), the two that write to the
+    residual stream divided by sqrt(2 n_layer), biases zero, norm scales one.
+
+    Values are drawn in float64 from a generator of their own, parameter by parameter in the order
+    of `named_parameters`, so they depend on nothing but `seed`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # On "meta", PyTorch's own initialisation draws nothing from the global generator.
+    with torch.device("meta"):
+        model = GPT(config)
+    model = model.to(dtype).to_empty(device="cpu")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2:
+                residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
+                std = INIT_STD / math.sqrt(2 * config.n_layer) if residual else INIT_STD
+                draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_(std * draw)
+            else:
+                is_scale = ".ln_" in f".{name}" and name.endswith("weight")
+                parameter.fill_(1.0 if is_scale else 0.0)
+    return model
+
+
+def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats over every target that is not padding."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD)

@@ -1,0 +1,235 @@
+"""Runs on disk, addressed by what they are: a hash of the config and of the code that trains.
+
+Whoever asks for a run gets it, trained at most once: `Store.get` loads it, or resumes it, or trains
+it. A finished run is a folder that appears at once and whole::
+
+    <address>/run.json                 config, result and records
+    <address>/parameters.safetensors   the final parameters
+    <address>/SHA256SUMS               of the other two; `sha256sum -c` reads it
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from filelock import FileLock
+
+from minitrain import checkpoint, paths
+from minitrain.checkpoint import DamagedFile
+from minitrain.config import Config, parse, plain
+from minitrain.errors import UserError
+from minitrain.files import sha256, write_atomically
+from minitrain.grid import fingerprint
+from minitrain.loop import Record, Training, start, train
+from minitrain.model import GPT, build_model
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
+ADDRESS_DIGITS = 16
+_RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
+# The modules whose code decides what a run's numbers are.
+_TRAINING_CODE = ("corpus", "grid", "loop", "metrics", "model", "optim", "schedule")
+
+Progress = Callable[[Training], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as read from disk. `seconds` is the time its training took, all told."""
+
+    path: Path
+    config: Config
+    fingerprint: str
+    diverged: bool
+    steps: int
+    tokens: int
+    seconds: float
+    records: tuple[Record, ...]
+
+    @property
+    def last(self) -> Record:
+        """What was measured after the last step."""
+        return self.records[-1]
+
+    def model(self) -> GPT:
+        """The trained model."""
+        dtype = getattr(torch, self.config.arithmetic.dtype)
+        model = build_model(self.config.model, self.config.seed, dtype)
+        model.load_state_dict(safetensors.torch.load_file(self.path / _PARAMETERS))
+        return model
+
+
+class Store:
+    """A folder of runs, safe to share between processes. Default: `paths.store_root()`."""
+
+    def __init__(self, root: Path | None = None):
+        self.root = root or paths.store_root()
+
+    def path(self, config: Config) -> Path:
+        """Where the run of `config` lies, or will lie."""
+        return self.root / address(config)
+
+    def find(self, config: Config) -> Run | None:
+        """The finished run of `config`, or None; a damaged one is named in the log, not read."""
+        path = self.path(config)
+        if not path.exists():
+            return None
+        try:
+            return read_run(path)
+        except DamagedFile as damage:
+            log.warning("%s; training again", damage)
+            return None
+
+    def get(self, config: Config, progress: Progress | None = None) -> Run:
+        """The run of `config`, trained now if it has to be; `progress` is called after each step.
+
+        Raises `UserError` if the disk cannot be written; what was saved before stays.
+        """
+        with _writable(self.root):
+            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
+            # Whoever waits here for another process finds that process's run afterwards.
+            with FileLock(self.root / ".locks" / f"{address(config)}.lock"):
+                return self.find(config) or self._train(config, progress)
+
+    def _train(self, config: Config, progress: Progress | None) -> Run:
+        partial = self.root / ".partial" / f"{address(config)}.safetensors"
+        training, earlier = self._resume(config, partial)
+        began = time.perf_counter()
+
+        def seconds() -> float:
+            return earlier + time.perf_counter() - began
+
+        def on_step(training: Training) -> None:
+            if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
+                checkpoint.save(training, seconds(), partial)
+            if progress:
+                progress(training)
+
+        train(training, on_step)
+        run = self._commit(training, seconds())
+        partial.unlink(missing_ok=True)
+        return run
+
+    def _resume(self, config: Config, partial: Path) -> tuple[Training, float]:
+        if partial.exists():
+            try:
+                return checkpoint.load(config, partial)
+            except DamagedFile as damage:
+                log.warning("%s; training from the start", damage)
+        return start(config), 0.0
+
+    def _commit(self, training: Training, seconds: float) -> Run:
+        path = self.path(training.config)
+        staging = self.root / f".new-{path.name}"
+        # Only the holder of this run's lock comes here: leftovers are those of a killed process.
+        shutil.rmtree(staging, ignore_errors=True)
+        files = {
+            _RUN: json.dumps(_plain_run(training, seconds), indent=1).encode(),
+            _PARAMETERS: safetensors.torch.save(dict(training.model.state_dict())),
+        }
+        for name, content in files.items():
+            write_atomically(staging / name, content)
+        sums = "".join(f"{sha256(content)}  {name}\n" for name, content in files.items())
+        write_atomically(staging / _SUMS, sums.encode())
+        shutil.rmtree(path, ignore_errors=True)
+        staging.replace(path)
+        return read_run(path)
+
+
+@cache
+def training_code() -> str:
+    """SHA-256 of the source of every module that decides what a run's numbers are."""
+    digest = hashlib.sha256()
+    for module in _TRAINING_CODE:
+        source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+        digest.update(f"{module}\0{source}\0".encode())
+    return digest.hexdigest()
+
+
+def address(config: Config) -> str:
+    """The run's name in a store: 16 hex digits of the SHA-256 of its config and of the code."""
+    identity = json.dumps({"config": plain(config), "code": training_code()}, sort_keys=True)
+    return sha256(identity.encode())[:ADDRESS_DIGITS]
+
+
+def read_run(path: Path) -> Run:
+    """The run in the folder `path`. Raises `DamagedFile` if any byte of it is not as written."""
+    content = {name: _read(path / name) for name in (_SUMS, _RUN, _PARAMETERS)}
+    sums = dict(reversed(line.split("  ", 1)) for line in _lines(path / _SUMS, content[_SUMS]))
+    for name in (_RUN, _PARAMETERS):
+        if sums.get(name) != sha256(content[name]):
+            raise DamagedFile(path / name, "checksum does not match")
+    values = json.loads(content[_RUN])
+    if fingerprint(safetensors.torch.load(content[_PARAMETERS])) != values["fingerprint"]:
+        raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
+    return Run(
+        path=path,
+        config=parse(values["config"], str(path / _RUN)),
+        fingerprint=values["fingerprint"],
+        diverged=values["diverged"],
+        steps=values["steps"],
+        tokens=values["tokens"],
+        seconds=values["seconds"],
+        records=tuple(Record(**_with_nan(record)) for record in values["records"]),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedFile(path, error.strerror or str(error)) from None
+
+
+def _lines(path: Path, content: bytes) -> list[str]:
+    lines = content.decode("utf-8", errors="replace").splitlines()
+    if not all("  " in line for line in lines):
+        raise DamagedFile(path, "is not a list of checksums")
+    return lines
+
+
+def _plain_run(training: Training, seconds: float) -> dict[str, Any]:
+    return {
+        "config": plain(training.config),
+        "code": training_code(),
+        "fingerprint": training.fingerprint(),
+        "diverged": training.diverged,
+        "steps": training.step,
+        "tokens": training.tokens,
+        "seconds": seconds,
+        "records": [_without_nan(record.plain()) for record in training.records],
+    }
+
+
+def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: a loss that is not finite is written as null."""
+    losses = ("train_loss", "val_loss")
+    return record | {k: record[k] if math.isfinite(record[k]) else None for k in losses}
+
+
+def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
+    losses = ("train_loss", "val_loss")
+    return record | {k: math.nan if record[k] is None else record[k] for k in losses}
+
+
+@contextmanager
+def _writable(root: Path) -> Iterator[None]:
+    """Turn the errors of a full, read-only or forbidden disk into one line for the reader."""
+    try:
+        yield
+    except OSError as error:
+        hint = "; free some space and run again: it resumes" if error.errno == errno.ENOSPC else ""
+        raise UserError(f"{root}: cannot write the run: {error.strerror}{hint}") from error
