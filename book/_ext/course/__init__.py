@@ -12,6 +12,7 @@ from . import (
     bibliography,
     card,
     catalogues,
+    downloads,
     execution,
     navigation,
     numbering,
@@ -22,11 +23,13 @@ from . import (
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Set up all parts of the extension."""
     for module in (
         alternates,
         bibliography,
         card,
         catalogues,
+        downloads,
         execution,
         navigation,
         numbering,
@@ -35,6 +38,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
         search,
     ):
         module.setup(app)
+    # Jupyter Book always sets this option of sphinx_comments, which the book does not load.
+    app.add_config_value("comments_config", None, "html")
     # Before the theme's templates, some of which ours replace.
     app.config.templates_path.insert(0, str(Path(__file__).parent / "templates"))
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -110,7 +110,7 @@ def with_card(text: str, page: Path, language: str | None) -> str:
     if not blocks or heading is None:
         return text
     start = len(text) - len(body) + heading.end()
-    return text[:start] + "\n\n" + "\n\n".join(blocks) + "\n" + text[start:]
+    return text[:start] + "\n\n" + "\n\n".join(blocks) + text[start:]
 
 
 def on_source_read(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -25,7 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from .languages import DEFAULT_LANGUAGE, language_of
-from .strings import CORRECTIONS
+from .strings import CORRECTIONS, STRINGS
 
 
 def _folder(module: Any, *parts: str) -> Path:
@@ -69,7 +69,7 @@ def use_language(app: Sphinx, language: str) -> None:
     # numfig_format was filled once, in the build's language, before the first page.
     app.config.numfig_format = {
         **app.config.numfig_format,
-        "figure": locale._("Fig. %s") if language == "en" else "Figura %s",
+        "figure": f"{STRINGS[language].figure} %s",
         "table": locale._("Table %s"),
         "exercise": f"{translations(language, 'exercise').gettext('Exercise')} %s",
     }

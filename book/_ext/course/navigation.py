@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from .languages import LANGUAGES, language_of, twin_of
+from .languages import DEFAULT_LANGUAGE, LANGUAGES, SEARCH_PAGES, language_of, twin_of
 from .strings import STRINGS
 
 SUFFIX = ".html"
@@ -48,8 +48,7 @@ def switch_entries(app: Sphinx, pagename: str, pathto: Callable[[str], str]) -> 
     entries = []
     for language in LANGUAGES:
         twin = twin_of(pagename, language)
-        known = twin in app.env.found_docs or twin in _generated_pages()
-        if known:
+        if twin in app.env.found_docs or twin in SEARCH_PAGES.values():
             entries.append(
                 {
                     "language": language,
@@ -61,18 +60,18 @@ def switch_entries(app: Sphinx, pagename: str, pathto: Callable[[str], str]) -> 
     return entries
 
 
-def _generated_pages() -> set[str]:
-    from .languages import SEARCH_PAGES
-
-    return set(SEARCH_PAGES.values())
-
-
-def on_page_context(
+def add_switch(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
 ) -> None:
-    language = language_of(pagename)
+    language = language_of(pagename) or DEFAULT_LANGUAGE
     context["language_switch"] = switch_entries(app, pagename, context["pathto"])
-    context["language_switch_label"] = STRINGS[language or LANGUAGES[0]].switch_label
+    context["language_switch_label"] = STRINGS[language].switch_label
+
+
+def stay_in_language(
+    _app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
+) -> None:
+    language = language_of(pagename)
     for key in ("prev", "next"):
         link = context.get(key)
         if link and language_of(target_of(link["link"], pagename)) != language:
@@ -86,5 +85,7 @@ def on_page_context(
 
 
 def setup(app: Sphinx) -> None:
+    # Before the theme tries its templates and drops those that come out empty.
+    app.connect("html-page-context", add_switch, priority=400)
     # After the theme has put its toctree functions into the context.
-    app.connect("html-page-context", on_page_context, priority=900)
+    app.connect("html-page-context", stay_in_language, priority=900)

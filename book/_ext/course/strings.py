@@ -29,7 +29,6 @@ class Strings:
     toggle_hide: str
     figure: str
     alternative_text: str
-    exercise: str
 
 
 STRINGS = {
@@ -53,7 +52,6 @@ STRINGS = {
         toggle_hide="Click to hide",
         figure="Figure",
         alternative_text="In words",
-        exercise="Exercise",
     ),
     "es": Strings(
         name="Español",
@@ -75,7 +73,6 @@ STRINGS = {
         toggle_hide="Pulsa para ocultar",
         figure="Figura",
         alternative_text="En palabras",
-        exercise="Ejercicio",
     ),
 }
 
@@ -99,8 +96,9 @@ CORRECTIONS: dict[str, dict[str, str]] = {
         "Open an issue": "Abrir una incidencia",
         "Open issue": "Abrir una incidencia",
         "Page": "Página",
-        "Please activate JavaScript to enable the search functionality.":
-            "Activa JavaScript para poder buscar.",
+        "Please activate JavaScript to enable the search functionality.": (
+            "Activa JavaScript para poder buscar."
+        ),
         "Print to PDF": "Imprimir en PDF",
         "Repository": "Repositorio",
         "Search": "Buscar",

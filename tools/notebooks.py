@@ -1,0 +1,269 @@
+"""Writes the notebook beside every page that has code cells, or checks that it is up to date.
+
+    python tools/notebooks.py [--check] [paths...]
+
+A page (MyST ``.md``) is the one source. Its ``.ipynb`` is what JupyterLab and launch buttons open
+and what ``pytest --nbval`` compares. It is executed through the book's own cache, so nothing runs
+twice; its outputs are stripped to the text that nbval compares; and what JupyterLab does not know
+(front matter, glue, citations) is resolved into plain text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from copy import deepcopy
+from os.path import normpath, relpath
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from jupyter_cache import get_cache
+from myst_nb.core.config import NbParserConfig
+from myst_nb.core.execute import create_client
+from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
+from myst_nb.core.variables import format_plain_text
+from myst_parser.config.main import MdParserConfig
+from nbformat import NotebookNode
+from pybtex.backends.markdown import Backend as MarkdownBackend
+from pybtex.database import BibliographyData, parse_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+from course.bibliography import LanguageNeutralStyle  # noqa: E402
+from course.card import with_card  # noqa: E402
+from course.execution import cache_path  # noqa: E402
+from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
+from course.strings import STRINGS  # noqa: E402
+
+GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
+GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
+OPTION = re.compile(r"^:([a-z]+): *(.*)\n", re.M)
+CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
+BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
+PAGE_LINK = re.compile(r"\]\(([^)\s:#]+\.md)(#[^)\s]*)?\)")
+HIDDEN_IMAGE = "application/papermill.record/image/png"
+DROPPED = re.compile(r"image/|widget-view")
+IMAGE_REFERENCE = re.compile(r"\{(?:numref|ref)\}`([^`<>]+)`")
+
+
+def docname_of(page: Path) -> str:
+    """Sphinx's name of a page: a lab is reached through the link ``book/labs``."""
+    relative = page.relative_to(ROOT)
+    parts = relative.parts[1:] if relative.parts[0] == "book" else relative.parts
+    return "/".join(parts).removesuffix(".md")
+
+
+def seen_by_sphinx(page: Path) -> Path:
+    """The path under which Sphinx reads a page; relative links are relative to it."""
+    return ROOT / "book" / f"{docname_of(page)}.md"
+
+
+def pages(paths: list[Path]) -> list[Path]:
+    """All pages with code cells in the given files and folders."""
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found.update(path.rglob("*.md"))
+        elif path.is_file():
+            found.add(path.with_suffix(".md"))
+        else:
+            raise FileNotFoundError(path)
+    # Path.rglob does not follow book/labs, so a lab is found once, at its own place.
+    resolved = sorted(path.resolve() for path in found)
+    return [page for page in resolved if is_myst_markdown_notebook(page.read_text("utf-8"))]
+
+
+def execute(page: Path) -> tuple[NotebookNode, dict[str, NotebookNode]]:
+    """The page's notebook with its outputs, and what its cells glued.
+
+    Uses the book's own client and cache: whichever comes first executes, the other one reads.
+    """
+    path = seen_by_sphinx(page)
+    text = with_card(page.read_text("utf-8"), path, language_of(docname_of(page)))
+    extensions = yaml.safe_load((ROOT / "_config.yml").read_text())["parse"]
+    markdown = MdParserConfig(enable_extensions=set(extensions["myst_enable_extensions"]))
+    notebook = read_myst_markdown_notebook(text, config=markdown, path=path)
+    config = NbParserConfig(
+        execution_mode="cache",
+        execution_cache_path=str(cache_path()),
+        execution_timeout=900,
+        execution_raise_on_error=True,
+        execution_show_tb=True,
+    )
+    reader = {"type": "plugin", "name": "myst_nb_md"}
+    logger = PlainLogger(logging.getLogger("notebooks"))
+    client = create_client(deepcopy(notebook), str(path), config, logger, reader)  # type: ignore[arg-type]
+    with client:
+        glued = client.glue_data
+    # The client takes glued outputs out of its notebook, but nbval will see them: read them again.
+    _, executed = get_cache(cache_path()).merge_match_into_notebook(notebook)
+    return executed, glued
+
+
+class PlainLogger(logging.LoggerAdapter):
+    """Takes the arguments that myst-nb passes to the loggers of Sphinx."""
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, Any]:
+        """Drop what the standard library does not know."""
+        return msg, {key: kwargs[key] for key in kwargs if key not in ("subtype", "line")}
+
+
+def plain_text(output: NotebookNode, specification: str) -> str:
+    """A glued value as text, formatted as ``{glue:text}`` does."""
+    return format_plain_text(output["data"]["text/plain"], specification)
+
+
+def strip_output(output: NotebookNode) -> NotebookNode | None:
+    """The part of an output that nbval compares; None if nothing is left."""
+    if output["output_type"] in ("stream", "error"):
+        return output
+    # nbval ignores images and widgets. It compares every other type, so none of these may be missing;
+    # the name under which glue(..., display=False) hides an image is such a type.
+    if HIDDEN_IMAGE in output["data"]:
+        name = output["metadata"]["scrapbook"]["name"]
+        raise ValueError(f"glue({name!r}, ...): a figure needs display=True; see CONTRIBUTING.md")
+    data = {kind: text for kind, text in output["data"].items() if not DROPPED.search(kind)}
+    if not data:
+        return None
+    kept = {"output_type": output["output_type"], "data": data, "metadata": {}}
+    if output["output_type"] == "execute_result":
+        kept["execution_count"] = output["execution_count"]
+    return NotebookNode(kept)
+
+
+class Resolver:
+    """Turns what only the book understands in one page's prose into plain Markdown."""
+
+    def __init__(self, page: Path, glued: dict[str, NotebookNode]) -> None:
+        self.page = page
+        self.language = language_of(docname_of(page)) or DEFAULT_LANGUAGE
+        self.glued = glued
+        self.figures: dict[str, int] = {}
+        self.cited: list[str] = []
+
+    def resolve(self, source: str) -> str:
+        steps: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+            (GLUE_DIRECTIVE, self._directive),
+            (GLUE_ROLE, self._value),
+            (CITATION, self._citation),
+            (BIBLIOGRAPHY, self._bibliography),
+            (PAGE_LINK, self._link),
+        ]
+        for pattern, replace in steps:
+            source = pattern.sub(replace, source)
+        return source
+
+    def resolve_references(self, source: str) -> str:
+        """``{numref}`` to a glued figure, once all figures are known."""
+        words = STRINGS[self.language]
+
+        def replace(match: re.Match[str]) -> str:
+            number = self.figures.get(match[1])
+            return match[0] if number is None else f"{words.figure} {number}"
+
+        return IMAGE_REFERENCE.sub(replace, source)
+
+    def _value(self, match: re.Match[str]) -> str:
+        key, _, specification = match[1].rpartition(":") if ":" in match[1] else (match[1], "", "")
+        if key not in self.glued:
+            raise KeyError(f"{self.page}: nothing is glued as {key!r}")
+        return plain_text(self.glued[key], specification)
+
+    def _directive(self, match: re.Match[str]) -> str:
+        """A figure stays the output of its cell; its caption and alt text become text."""
+        options = dict(OPTION.findall(match[2]))
+        caption = OPTION.sub("", match[2]).strip()
+        words = STRINGS[self.language]
+        number = len(self.figures) + 1
+        self.figures[options.get("name", str(number))] = number
+        text = f"**{words.figure} {number}.** {caption}"
+        if "alt" in options:
+            text += f"\n\n*{words.alternative_text}: {options['alt']}*"
+        return text
+
+    def _citation(self, match: re.Match[str]) -> str:
+        numbers = []
+        for key in match[1].split(","):
+            if key.strip() not in self.cited:
+                self.cited.append(key.strip())
+            numbers.append(str(self.cited.index(key.strip()) + 1))
+        return f"[{', '.join(numbers)}]"
+
+    def _bibliography(self, _match: re.Match[str]) -> str:
+        entries = bibliography().entries
+        style = LanguageNeutralStyle()
+        lines = []
+        for number, key in enumerate(self.cited, start=1):
+            (formatted,) = style.format_entries([entries[key]])
+            lines.append(f"{number}. {formatted.text.render(MarkdownBackend())}")
+        return "\n".join(lines)
+
+    def _link(self, match: re.Match[str]) -> str:
+        """A link to a page leads to its notebook, at the place where the file really lies."""
+        target = Path(normpath(seen_by_sphinx(self.page).parent / match[1])).resolve()
+        if target.exists() and is_myst_markdown_notebook(target.read_text("utf-8")):
+            target = target.with_suffix(".ipynb")
+        path = Path(relpath(target, self.page.parent)).as_posix()
+        return f"]({path}{match[2] or ''})"
+
+
+def bibliography() -> BibliographyData:
+    return parse_file(str(ROOT / "book" / "references.bib"))
+
+
+def build(page: Path) -> str:
+    """The text of the notebook beside a page."""
+    executed, glued = execute(page)
+    resolver = Resolver(page, glued)
+    counter = 0
+    for index, cell in enumerate(executed.cells):
+        cell["id"] = f"cell-{index:03d}"
+        if cell["cell_type"] == "markdown":
+            cell["source"] = resolver.resolve(cell["source"])
+        elif cell["cell_type"] == "code":
+            counter += 1
+            cell["execution_count"] = counter
+            cell["metadata"].pop("execution", None)
+            cell["outputs"] = [kept for out in cell["outputs"] if (kept := strip_output(out))]
+            for output in cell["outputs"]:
+                if "execution_count" in output:
+                    output["execution_count"] = counter
+    for cell in executed.cells:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = resolver.resolve_references(cell["source"])
+    executed["metadata"] = NotebookNode(
+        kernelspec=executed["metadata"]["kernelspec"], language_info={"name": "python"}
+    )
+    executed["nbformat"], executed["nbformat_minor"] = 4, 5
+    nbformat.validate(executed)
+    return nbformat.writes(executed, version=4) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; name what is stale")
+    parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / "book", ROOT / "labs"])
+    options = parser.parse_args(arguments)
+
+    stale = []
+    for page in pages(options.paths):
+        notebook = page.with_suffix(".ipynb")
+        text = build(page)
+        if notebook.exists() and notebook.read_text("utf-8") == text:
+            continue
+        stale.append(notebook.relative_to(ROOT))
+        if not options.check:
+            notebook.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{path}: {'is stale; run `make notebooks`' if options.check else 'written'}")
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
