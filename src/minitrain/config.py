@@ -108,6 +108,17 @@ def plain(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
+def to_yaml(config: Config) -> str:
+    """The config as YAML, as it would stand in an experiment's `base`."""
+    text: str = yaml.safe_dump(plain(config), sort_keys=False, default_flow_style=None)
+    return text.rstrip()
+
+
+def from_yaml(text: str, source: str = "config") -> Config:
+    """The config that somebody typed. Raises `UserError` with one line saying what is wrong."""
+    return parse(_parse_yaml(text, source), source)
+
+
 def flat(config: Config) -> dict[str, Any]:
     """The config as one dict with dotted keys: ``{"optimizer.weight_decay": 0.1, ...}``."""
 
@@ -169,13 +180,20 @@ def assignment(text: str) -> tuple[str, Any]:
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; `UserError` if it is missing, unreadable or not YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not YAML: {error}") from None
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def _number(value: Any) -> Any:

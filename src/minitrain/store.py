@@ -168,7 +168,7 @@ def address(config: Config) -> str:
 def read_run(path: Path) -> Run:
     """The run in the folder `path`. Raises `DamagedFile` if any byte of it is not as written."""
     content = {name: _read(path / name) for name in (_SUMS, _RUN, _PARAMETERS)}
-    sums = dict(reversed(line.split("  ", 1)) for line in _lines(path / _SUMS, content[_SUMS]))
+    sums = _checksums(path / _SUMS, content[_SUMS])
     for name in (_RUN, _PARAMETERS):
         if sums.get(name) != sha256(content[name]):
             raise DamagedFile(path / name, "checksum does not match")
@@ -194,11 +194,13 @@ def _read(path: Path) -> bytes:
         raise DamagedFile(path, error.strerror or str(error)) from None
 
 
-def _lines(path: Path, content: bytes) -> list[str]:
+def _checksums(path: Path, content: bytes) -> dict[str, str]:
+    """SHA-256 by file name, from lines as `sha256sum` writes them."""
     lines = content.decode("utf-8", errors="replace").splitlines()
-    if not all("  " in line for line in lines):
+    pairs = [line.partition("  ") for line in lines]
+    if not all(separator for _, separator, _ in pairs):
         raise DamagedFile(path, "is not a list of checksums")
-    return lines
+    return {name: digest for digest, _, name in pairs}
 
 
 def _plain_run(training: Training, seconds: float) -> dict[str, Any]:
