@@ -6,20 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from minitrain import paths
-from minitrain.config import Config, parse, patched, read_yaml
+from minitrain.config import Config, differing, parse, patched, read_yaml
 from minitrain.errors import UserError
 
-_KEYS = ("base", "variants")
+_KEYS = ("base", "variants", "breaks")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A healthy config, `base`, and the patch that makes each variant of it."""
+    """A healthy config, `base`, and the patch that makes each variant of it.
+
+    breaks: for each variant that carries a fault, the healthy variant it is one leaf away from.
+    """
 
     id: str
     path: Path
     base: Config
     patches: Mapping[str, Mapping[str, Any]]
+    breaks: Mapping[str, str]
 
     def config(self, variant: str, changes: Mapping[str, Any] | None = None) -> Config:
         """The config of a variant, with further `changes` (dotted keys) on top.
@@ -63,6 +67,21 @@ def load(experiment: str | Path) -> Experiment:
         path=path,
         base=parse(values.get("base"), f"{path}: base"),
         patches={str(name): patch or {} for name, patch in patches.items()},
+        breaks=values.get("breaks") or {},
     )
-    loaded.variants()  # an impossible variant is found now, not when somebody asks for it
+    _check(loaded)
     return loaded
+
+
+def _check(experiment: Experiment) -> None:
+    """Find an impossible variant now, not when somebody asks for it."""
+    experiment.variants()
+    if not isinstance(experiment.breaks, Mapping):
+        raise UserError(f"{experiment.path}: breaks: expected names (got {experiment.breaks!r})")
+    for broken, healthy in experiment.breaks.items():
+        leaves = differing(experiment.config(healthy), experiment.config(broken))
+        if len(leaves) != 1:
+            raise UserError(
+                f"{experiment.path}: breaks.{broken}: must differ from {healthy} in one leaf"
+                f" (got {', '.join(leaves) or 'none'})"
+            )

@@ -6,14 +6,16 @@ tells the two apart.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minitrain import experiments
+from minitrain import experiments, plots, show
 from minitrain.config import Config, assignment, flat, patched
 from minitrain.grid import short
-from minitrain.store import Progress, Run, Store
+from minitrain.loop import start, train
+from minitrain.store import Progress, Run, Store, one_thread
 from minitrain.sweep import run_all
 
 _MESSAGES = {
@@ -57,11 +59,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab: an experiment and the two of its variants that are compared."""
+    """One lab: an experiment, and the broken variant whose fault the reader is to find."""
 
     experiment: str
-    control: str = "control"
     broken: str = "break"
+
+    @property
+    def control(self) -> str:
+        """The healthy variant that the broken one is a leaf away from."""
+        return experiments.load(self.experiment).breaks[self.broken]
 
     def config(self, variant: str, **changes: Any) -> Config:
         """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
@@ -88,12 +94,42 @@ class Lab:
         before, after = flat(broken)[key], flat(fixed)[key]
         if before == after or before == flat(healthy)[key]:
             return self._verdict(answer, False, f"{flat(healthy)[key]} = {before}", "same")
-        target = run_all([healthy])[0]
-        run = Store().get(fixed, progress)
-        found = run.fingerprint == target.fingerprint
-        evidence = f"{short(run.fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
+        target = Store().get(healthy, progress)
+        # Trained here and now: the store would answer an equal config with the target itself.
+        with one_thread():
+            fingerprint = train(start(fixed), progress).fingerprint()
+        found = fingerprint == target.fingerprint
+        evidence = f"{short(fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
         return self._verdict(answer, found, evidence, "fixed" if found else "near")
 
     def _verdict(self, answer: str, found: bool, evidence: str, message: str) -> Check:
         language = session_language()
         return Check(answer, found, evidence, _MESSAGES[language][message] if language else None)
+
+
+# What a lab's tables show of a run: the quantity, and how to print it.
+QUANTITIES: dict[str, tuple[plots.Quantity, str]] = {
+    "train_loss": (plots.train_loss, ".4f"),
+    "val_loss": (plots.val_loss, ".4f"),
+    "val_loss − train_loss": (plots.gap, ".4f"),
+    "‖token_embedding‖": (plots.embedding_norm, ".2f"),
+    "accuracy.train": (plots.accuracy("train"), ".3f"),
+    "accuracy.val": (plots.accuracy("val"), ".3f"),
+    "accuracy.val.regular": (plots.accuracy("val", "regular"), ".3f"),
+    "accuracy.val.irregular": (plots.accuracy("val", "irregular"), ".3f"),
+}
+
+
+def final_values(runs: plots.Group) -> show.Markdown:
+    """A table of final values, a column for each label: the mean over its runs, and their range."""
+
+    def cell(seeds: Sequence[Run], quantity: plots.Quantity, form: str) -> str:
+        values = [quantity(run.last) for run in seeds]
+        mean = f"{sum(values) / len(values):{form}}"
+        return mean if len(values) == 1 else f"{mean} ({min(values):{form}}…{max(values):{form}})"
+
+    rows = (
+        [f"`{name}`", *(cell(seeds, quantity, form) for seeds in runs.values())]
+        for name, (quantity, form) in QUANTITIES.items()
+    )
+    return show.table(["", *(f"`{label}`" for label in runs)], rows)

@@ -21,7 +21,7 @@ BATCH_STREAM = 2**32  # added to the seed, so that batches and weights draw from
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured after `step` updates.
+    """What was measured after `step` updates, and the fingerprint of the parameters measured.
 
     learning_rate and gradient_norm (before clipping) are those of the last update; None at step 0.
     accuracy: by split ("train", "val"), then by slice.
@@ -34,6 +34,7 @@ class Record:
     val_loss: float
     weight_norms: dict[str, float]
     accuracy: dict[str, dict[str, float]]
+    fingerprint: str
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -141,5 +142,6 @@ def _record(training: Training, rate: float | None, norm: float | None) -> None:
             val_loss=splits["val"].loss,
             weight_norms=weight_norms(training.model),
             accuracy={name: evaluation.accuracy for name, evaluation in splits.items()},
+            fingerprint=training.fingerprint(),
         )
     )

@@ -25,6 +25,11 @@ Group = Mapping[str, Sequence[Run]]
 """Runs by label; the runs of one label differ in their seed alone."""
 
 
+def train_loss(record: Record) -> float:
+    """Training loss, nats per character."""
+    return record.train_loss
+
+
 def val_loss(record: Record) -> float:
     """Validation loss, nats per character."""
     return record.val_loss

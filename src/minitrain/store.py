@@ -118,7 +118,8 @@ class Store:
             if progress:
                 progress(training)
 
-        train(training, on_step)
+        with one_thread():
+            train(training, on_step)
         run = self._commit(training, seconds())
         partial.unlink(missing_ok=True)
         return run
@@ -225,6 +226,21 @@ def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
 def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
     losses = ("train_loss", "val_loss")
     return record | {k: math.nan if record[k] is None else record[k] for k in losses}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: a step of this model is too small to share between cores.
+
+    The result is the same with any number. Two threads on a busy machine spend their time waiting
+    for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

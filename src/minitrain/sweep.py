@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-import torch
 from tqdm import tqdm
 
 from minitrain.config import Config
@@ -13,10 +12,7 @@ from minitrain.store import Run, Store
 
 
 def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
-    """The runs of `configs`, in their order; those that the store lacks are trained in parallel.
-
-    A step of this model is too small to share between cores, so each process keeps to one thread.
-    """
+    """The runs of `configs`, in their order; those that the store lacks are trained in parallel."""
     store = store or Store()
     wanted = list(configs)
     # Equal configs are one run.
@@ -31,9 +27,7 @@ def _train(configs: list[Config], store: Store) -> None:
     # "spawn": a forked child would inherit the state of PyTorch's thread pool.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(
-            workers, context, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool,
+        ProcessPoolExecutor(workers, context) as pool,
         tqdm(total=len(configs), unit="run", disable=None) as bar,
     ):
         for future in as_completed([pool.submit(_ensure, config, store) for config in configs]):
