@@ -30,12 +30,11 @@ class LanguageNeutralStyle(UnsortedStyle):
             optional[field("howpublished")],
         ]
         where = sentence[venue, optional[field("volume")], optional[field("pages")], field("year")]
+        eprint, doi, url = (field(name, raw=True) for name in ("eprint", "doi", "url"))
         link = first_of[
-            optional[join["arXiv:", href[join["https://arxiv.org/abs/", field("eprint")],
-                                         field("eprint")]]],
-            optional[join["doi:", href[join["https://doi.org/", field("doi", raw=True)],
-                                       field("doi", raw=True)]]],
-            optional[href[field("url", raw=True), field("url", raw=True)]],
+            optional[join["arXiv:", href(join["https://arxiv.org/abs/", eprint])[eprint]]],
+            optional[join["doi:", href(join["https://doi.org/", doi])[doi]]],
+            optional[href(url)[url]],
         ]
         return join(sep=" ")[authors, title, where, link]
 

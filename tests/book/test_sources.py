@@ -1,0 +1,120 @@
+"""Rules for what authors write in a page."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+
+import pytest
+from pages import ROOT, Directive, Page, all_pages, notebooks
+from pybtex.database import parse_file
+
+SENTENCE = re.compile(r"[^\W\d_]{2,}(?: [^\W\d_]+){2,}")
+FIGURES = ("figure", "image", "glue:figure")
+EARLY_HINTS = ("hint-mild", "hint-medium")
+ALL_HINTS = (*EARLY_HINTS, "hint-direct")
+
+each_page = pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.docname)
+each_notebook = pytest.mark.parametrize("page", notebooks(), ids=lambda page: page.docname)
+each_lab = pytest.mark.parametrize(
+    "page",
+    [page for page in all_pages() if page.front_matter.get("course", {}).get("kind") == "lab"],
+    ids=lambda page: page.docname,
+)
+
+
+def python_of(cell_source: str) -> str:
+    """A cell without IPython's magics and shell lines."""
+    return re.sub(r"^[%!].*$", "", cell_source, flags=re.M)
+
+
+@each_notebook
+def test_code_cells_have_no_comments(page: Page) -> None:
+    """Both languages share the cells."""
+    for cell in page.code_cells:
+        tokens = tokenize.generate_tokens(io.StringIO(python_of(cell.source)).readline)
+        comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+        assert not comments
+
+
+@each_notebook
+def test_code_cells_have_no_sentences(page: Page) -> None:
+    for cell in page.code_cells:
+        for node in ast.walk(ast.parse(python_of(cell.source))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not SENTENCE.search(node.value), node.value
+
+
+@each_page
+def test_every_figure_has_alternative_text(page: Page) -> None:
+    for directive in page.directives:
+        if directive.name in FIGURES:
+            assert len(directive.options.get("alt", "").split()) >= 3, directive.argument
+    assert not re.search(r"!\[\s*\]\(", page.body)
+
+
+@each_page
+def test_glued_figures_are_shown_once(page: Page) -> None:
+    """The cell shows its figure in JupyterLab; in the book ``{glue:figure}`` does."""
+    for directive in page.directives:
+        if directive.name == "glue:figure":
+            glued = re.compile(rf"""glue\(\s*["']{re.escape(directive.argument)}["']""")
+            (cell,) = [cell for cell in page.code_cells if glued.search(cell.source)]
+            assert "remove-output" in cell.metadata.get("tags", []), directive.argument
+
+
+@each_page
+def test_every_page_has_a_card_and_a_summary(page: Page) -> None:
+    assert {"course", "summary", "description"} <= set(page.front_matter)
+    assert {"kind", "minutes", "objectives"} <= set(page.front_matter["course"])
+
+
+def test_every_citation_is_in_the_bibliography() -> None:
+    known = set(parse_file(str(ROOT / "book" / "references.bib")).entries)
+    cited = {
+        key.strip()
+        for page in all_pages()
+        for keys in re.findall(r"\{footcite:[a-z]+\}`([^`]+)`", page.body)
+        for key in keys.split(",")
+    }
+    assert cited <= known
+
+
+def hints(page: Page) -> list[tuple[str, Directive]]:
+    """The page's hints, each with its level."""
+    return [
+        (level, directive)
+        for directive in page.directives
+        for level in ALL_HINTS
+        if level in directive.options.get("class-container", "").split()
+    ]
+
+
+@each_lab
+def test_hints_are_nested_from_mild_to_direct(page: Page) -> None:
+    found = hints(page)
+    assert found
+    assert [level for level, _ in found] == list(ALL_HINTS) * (len(found) // 3)
+    for (_, outer), (level, inner) in zip(found, found[1:], strict=False):
+        assert inner.parent is (None if level == ALL_HINTS[0] else outer)
+
+
+@each_lab
+def test_early_hints_do_not_contain_the_fix(page: Page) -> None:
+    """A lab names its fix in ``fix_terms``: regular expressions, case ignored.
+
+    None may match a mild or medium hint (its title included), and each must match somewhere from
+    the direct hint on: a term that occurs nowhere would check nothing.
+    """
+    terms = page.front_matter["fix_terms"]
+    found = hints(page)
+    lines = page.body.splitlines()
+    first_medium = next(hint for level, hint in found if level == "hint-medium")
+    rest = "\n".join([found[-1][1].text, *lines[first_medium.end :]])
+    early = "\n".join(f"{hint.argument}\n{hint.text}" for name, hint in found if name in EARLY_HINTS)
+    for term in terms:
+        assert not re.search(term, early, re.I), f"an early hint gives away {term!r}"
+        direct = "\n".join(hint.text for level, hint in found if level == "hint-direct")
+        assert re.search(term, direct + rest, re.I), f"nothing after the hints matches {term!r}"
