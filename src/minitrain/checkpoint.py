@@ -1,7 +1,6 @@
 """A run under way as one file, so that a killed run goes on where it was and ends the same."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -11,16 +10,16 @@ from torch import Tensor
 
 from minitrain.config import Config, plain
 from minitrain.files import sha256, write_atomically
-from minitrain.grid import fingerprint
 from minitrain.loop import Record, Training, start
 
 
-@dataclass(frozen=True)
 class DamagedFile(Exception):
     """A file that is not what was written. Names it, and says what is wrong."""
 
-    path: Path
-    reason: str
+    def __init__(self, path: Path, reason: str):
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -80,4 +79,4 @@ def _tensors(training: Training) -> dict[str, Tensor]:
 
 
 def _checksum(state: str, tensors: dict[str, Tensor]) -> str:
-    return sha256(f"{state}{fingerprint(tensors)}".encode())
+    return sha256(state.encode() + safetensors.torch.save(tensors))

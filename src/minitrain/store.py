@@ -88,7 +88,10 @@ class Store:
         if not path.exists():
             return None
         try:
-            return read_run(path)
+            run = read_run(path)
+            if run.config != config:
+                raise DamagedFile(path, "is the run of another config")
+            return run
         except DamagedFile as damage:
             log.warning("%s; training again", damage)
             return None
@@ -138,13 +141,12 @@ class Store:
         # Only the holder of this run's lock comes here: leftovers are those of a killed process.
         shutil.rmtree(staging, ignore_errors=True)
         files = {
-            _RUN: json.dumps(_plain_run(training, seconds), indent=1).encode(),
+            _RUN: json.dumps(_plain_run(training, seconds), indent=1, allow_nan=False).encode(),
             _PARAMETERS: safetensors.torch.save(dict(training.model.state_dict())),
         }
         for name, content in files.items():
             write_atomically(staging / name, content)
-        sums = "".join(f"{sha256(content)}  {name}\n" for name, content in files.items())
-        write_atomically(staging / _SUMS, sums.encode())
+        write_atomically(staging / _SUMS, _checksums(files))
         shutil.rmtree(path, ignore_errors=True)
         staging.replace(path)
         return read_run(path)
@@ -169,10 +171,11 @@ def address(config: Config) -> str:
 def read_run(path: Path) -> Run:
     """The run in the folder `path`. Raises `DamagedFile` if any byte of it is not as written."""
     content = {name: _read(path / name) for name in (_SUMS, _RUN, _PARAMETERS)}
-    sums = _checksums(path / _SUMS, content[_SUMS])
     for name in (_RUN, _PARAMETERS):
-        if sums.get(name) != sha256(content[name]):
-            raise DamagedFile(path / name, "checksum does not match")
+        if sha256(content[name]).encode() not in content[_SUMS]:
+            raise DamagedFile(path / name, f"checksum is not the one in {path / _SUMS}")
+    if content[_SUMS] != _checksums(content):
+        raise DamagedFile(path / _SUMS, "is not what was written")
     values = json.loads(content[_RUN])
     if fingerprint(safetensors.torch.load(content[_PARAMETERS])) != values["fingerprint"]:
         raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
@@ -195,13 +198,9 @@ def _read(path: Path) -> bytes:
         raise DamagedFile(path, error.strerror or str(error)) from None
 
 
-def _checksums(path: Path, content: bytes) -> dict[str, str]:
-    """SHA-256 by file name, from lines as `sha256sum` writes them."""
-    lines = content.decode("utf-8", errors="replace").splitlines()
-    pairs = [line.partition("  ") for line in lines]
-    if not all(separator for _, separator, _ in pairs):
-        raise DamagedFile(path, "is not a list of checksums")
-    return {name: digest for digest, _, name in pairs}
+def _checksums(content: dict[str, bytes]) -> bytes:
+    """The lines that `sha256sum` writes for the two files of a run."""
+    return "".join(f"{sha256(content[name])}  {name}\n" for name in (_RUN, _PARAMETERS)).encode()
 
 
 def _plain_run(training: Training, seconds: float) -> dict[str, Any]:
@@ -213,19 +212,25 @@ def _plain_run(training: Training, seconds: float) -> dict[str, Any]:
         "steps": training.step,
         "tokens": training.tokens,
         "seconds": seconds,
-        "records": [_without_nan(record.plain()) for record in training.records],
+        "records": [_finite(record.plain()) for record in training.records],
     }
 
 
-def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: a loss that is not finite is written as null."""
-    losses = ("train_loss", "val_loss")
-    return record | {k: record[k] if math.isfinite(record[k]) else None for k in losses}
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: a loss or norm that is not finite is written as null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
-    losses = ("train_loss", "val_loss")
-    return record | {k: math.nan if record[k] is None else record[k] for k in losses}
+    losses = {name: _or_nan(record[name]) for name in ("train_loss", "val_loss")}
+    norms = {name: _or_nan(norm) for name, norm in record["weight_norms"].items()}
+    return record | losses | {"weight_norms": norms}
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 @contextmanager
