@@ -98,7 +98,7 @@ def execute(page: Path) -> tuple[NotebookNode, dict[str, NotebookNode]]:
     )
     reader = {"type": "plugin", "name": "myst_nb_md"}
     logger = PlainLogger(logging.getLogger("notebooks"))
-    client = create_client(deepcopy(notebook), str(path), config, logger, reader)  # type: ignore[arg-type]
+    client = create_client(deepcopy(notebook), str(path), config, logger, reader)
     with client:
         glued = client.glue_data
     # The client takes glued outputs out of its notebook, but nbval will see them: read them again.
@@ -106,7 +106,7 @@ def execute(page: Path) -> tuple[NotebookNode, dict[str, NotebookNode]]:
     return executed, glued
 
 
-class PlainLogger(logging.LoggerAdapter):
+class PlainLogger(logging.LoggerAdapter[logging.Logger]):
     """Takes the arguments that myst-nb passes to the loggers of Sphinx."""
 
     def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, Any]:
@@ -123,8 +123,8 @@ def strip_output(output: NotebookNode) -> NotebookNode | None:
     """The part of an output that nbval compares; None if nothing is left."""
     if output["output_type"] in ("stream", "error"):
         return output
-    # nbval ignores images and widgets. It compares every other type, so none of these may be missing;
-    # the name under which glue(..., display=False) hides an image is such a type.
+    # nbval ignores images and widgets. It compares every other type, so none of these may be
+    # missing; the name under which glue(..., display=False) hides an image is such a type.
     if HIDDEN_IMAGE in output["data"]:
         name = output["metadata"]["scrapbook"]["name"]
         raise ValueError(f"glue({name!r}, ...): a figure needs display=True; see CONTRIBUTING.md")
@@ -148,6 +148,7 @@ class Resolver:
         self.cited: list[str] = []
 
     def resolve(self, source: str) -> str:
+        """Everything but references to figures."""
         steps: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
             (GLUE_DIRECTIVE, self._directive),
             (GLUE_ROLE, self._value),
@@ -214,6 +215,7 @@ class Resolver:
 
 
 def bibliography() -> BibliographyData:
+    """The book's references."""
     return parse_file(str(ROOT / "book" / "references.bib"))
 
 
@@ -246,6 +248,7 @@ def build(page: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Write or check the notebooks of the given pages; of all pages if none are given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; name what is stale")
     parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / "book", ROOT / "labs"])

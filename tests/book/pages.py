@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from course.card import split_front_matter
-from course.languages import language_of, twin_of
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
 from nbformat import NotebookNode
+
+from course.card import split_front_matter
+from course.languages import language_of, twin_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^ *(?P<fence>:{3,}|`{3,})(?:\{(?P<name>[^}]+)\})?(?P<rest>.*)$")
@@ -93,9 +94,14 @@ class Page:
         outside = re.sub(r"^(```+).*?^\1`* *$", "", self.body, flags=re.M | re.S)
         return [len(marks) for marks in re.findall(r"^(#+) ", outside, re.M)]
 
-    @cached_property
+    @property
     def directives(self) -> list[Directive]:
         """All directives in the order in which they open."""
+        return [block for block in self.blocks if block.name]
+
+    @cached_property
+    def blocks(self) -> list[Directive]:
+        """All directives and, with an empty name, all fenced code."""
         found: list[Directive] = []
         open_ones: list[tuple[str, Directive, list[str]]] = []
         for number, line in enumerate(self.body.splitlines(), start=1):
@@ -118,7 +124,7 @@ class Page:
                 else:
                     lines.append(line)
         assert not open_ones, f"{self.path}: {open_ones[-1][1].name} is not closed"
-        return [directive for directive in found if directive.name]
+        return found
 
 
 def all_pages() -> list[Page]:

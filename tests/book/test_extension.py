@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from course.card import split_front_matter, with_card
 from course.catalogues import translations
 from course.languages import language_of, twin_of
@@ -51,7 +52,10 @@ def test_a_page_without_front_matter_is_left_alone() -> None:
 
 
 def test_figures_are_numbered_from_one_on_each_page() -> None:
-    numbers = {"figure": {"a": (7,), "b": (8,)}, "table": {"c": (3,)}}
+    numbers: dict[str, dict[str, tuple[int, ...]]] = {
+        "figure": {"a": (7,), "b": (8,)},
+        "table": {"c": (3,)},
+    }
     renumber(numbers)
     assert numbers == {"figure": {"a": (1,), "b": (2,)}, "table": {"c": (1,)}}
 

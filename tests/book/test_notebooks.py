@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import notebooks as tool
 import pytest
 from pages import ROOT, Page, all_pages, notebooks
+
+import notebooks as tool
 
 each_notebook = pytest.mark.parametrize("page", notebooks(), ids=lambda page: page.docname)
 

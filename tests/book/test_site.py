@@ -9,9 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup, Tag
+from pages import ROOT, all_pages
+
 from course.languages import LANGUAGES, language_of, twin_of
 from course.strings import STRINGS
-from pages import ROOT, all_pages
 
 PAGES = ["index", *(f"search-{language}" for language in LANGUAGES)] + [
     page.docname for page in all_pages()
@@ -100,7 +101,7 @@ def test_spanish_pages_say_nothing_in_english(soup: BeautifulSoup, name: str) ->
         foreign.decompose()
     said = {text.strip() for text in page.find_all(string=True)}
     for attribute in SHOWN_ATTRIBUTES:
-        said |= {str(tag[attribute]).strip() for tag in page.find_all(attrs={attribute: True})}
+        said |= {str(tag[attribute]).strip() for tag in page.select(f"[{attribute}]")}
     leftovers = {text for text in said if text.lower().rstrip(" :%s0123456789.") in ENGLISH}
     # The same word in both languages.
     assert leftovers <= {"Error"}
@@ -112,7 +113,7 @@ def test_nothing_is_loaded_from_other_hosts(soup: BeautifulSoup) -> None:
     loading += [
         tag.get("href")
         for tag in soup.find_all("link")
-        if not {"alternate", "canonical"} & set(tag.get("rel", []))
+        if not {"alternate", "canonical"} & set(tag.get_attribute_list("rel"))
     ]
     assert not [url for url in loading if re.match(r"(https?:)?//", str(url))]
     inline = [tag.get_text() for tag in soup.find_all("script", src=False)]
@@ -140,7 +141,7 @@ def test_every_internal_link_and_anchor_resolves(
             dead.append(link["href"])
         elif url.fragment and target.suffix == ".html":
             anchor = unquote(url.fragment)
-            if not parsed(target.resolve()).find(attrs={"id": anchor}):
+            if not parsed(target.resolve()).find(id=anchor):
                 dead.append(link["href"])
     assert not dead
 

@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from itertools import pairwise
 
 import pytest
 from pages import ROOT, Directive, Page, all_pages, notebooks
@@ -82,6 +83,22 @@ def test_every_citation_is_in_the_bibliography() -> None:
     assert cited <= known
 
 
+def said_in(hint: Directive, page: Page) -> str:
+    """A hint's title and text, with all that stands in it but the next hint."""
+    texts = [hint.argument, hint.text]
+    for block in page.blocks:
+        outer = block.parent
+        while outer is not None and outer is not hint and not is_hint(outer):
+            outer = outer.parent
+        if outer is hint and not is_hint(block):
+            texts += [block.argument, block.text]
+    return "\n".join(texts)
+
+
+def is_hint(block: Directive) -> bool:
+    return bool(set(ALL_HINTS) & set(block.options.get("class-container", "").split()))
+
+
 def hints(page: Page) -> list[tuple[str, Directive]]:
     """The page's hints, each with its level."""
     return [
@@ -97,7 +114,7 @@ def test_hints_are_nested_from_mild_to_direct(page: Page) -> None:
     found = hints(page)
     assert found
     assert [level for level, _ in found] == list(ALL_HINTS) * (len(found) // 3)
-    for (_, outer), (level, inner) in zip(found, found[1:], strict=False):
+    for (_, outer), (level, inner) in pairwise(found):
         assert inner.parent is (None if level == ALL_HINTS[0] else outer)
 
 
@@ -112,9 +129,9 @@ def test_early_hints_do_not_contain_the_fix(page: Page) -> None:
     found = hints(page)
     lines = page.body.splitlines()
     first_medium = next(hint for level, hint in found if level == "hint-medium")
-    rest = "\n".join([found[-1][1].text, *lines[first_medium.end :]])
-    early = "\n".join(f"{hint.argument}\n{hint.text}" for name, hint in found if name in EARLY_HINTS)
+    rest = "\n".join(lines[first_medium.end :])
+    early = "\n".join(said_in(hint, page) for level, hint in found if level in EARLY_HINTS)
+    direct = "\n".join(said_in(hint, page) for level, hint in found if level == "hint-direct")
     for term in terms:
         assert not re.search(term, early, re.I), f"an early hint gives away {term!r}"
-        direct = "\n".join(hint.text for level, hint in found if level == "hint-direct")
         assert re.search(term, direct + rest, re.I), f"nothing after the hints matches {term!r}"

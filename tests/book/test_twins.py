@@ -7,16 +7,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from course.execution import cache_path
-from course.languages import twin_of
 from jupyter_cache import get_cache
 from myst_nb.core.read import read_myst_markdown_notebook
 from pages import ROOT, Page, all_pages, twins
 
+from course.execution import cache_path
+from course.languages import twin_of
+
 TRANSLATED = {"description", "summary", "objectives"}
-each_pair = pytest.mark.parametrize(
-    ("english", "spanish"), twins(), ids=lambda page: page.docname
-)
+each_pair = pytest.mark.parametrize(("english", "spanish"), twins(), ids=lambda page: page.docname)
 
 
 def test_every_page_has_a_twin() -> None:

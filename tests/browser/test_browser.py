@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_door_leads_into_both_languages(page: Page, root: str, language: str
 def test_hints_open_one_inside_the_other(page: Page, root: str, name: str) -> None:
     page.goto(f"{root}/{name}.html")
     levels = [page.locator(f"details.hint-{level}").first for level in ("mild", "medium", "direct")]
-    for outer, inner in zip(levels, levels[1:], strict=False):
+    for outer, inner in pairwise(levels):
         expect(inner).to_be_hidden()
         outer.locator("> summary").click()
         expect(inner).to_be_visible()
@@ -108,9 +109,7 @@ def test_search_stems_and_stays_in_its_language(
     expect(page.locator("main")).to_contain_text(re.compile(word, re.I))
 
 
-@pytest.mark.parametrize(
-    ("language", "foreign"), [("es", "following"), ("en", "provisional")]
-)
+@pytest.mark.parametrize(("language", "foreign"), [("es", "following"), ("en", "provisional")])
 def test_search_does_not_find_words_of_the_other_language(
     page: Page, files: str, language: str, foreign: str
 ) -> None:
@@ -164,9 +163,7 @@ def open_everything(page: Page) -> None:
 
 def serious_violations(page: Page) -> list[tuple[str, str, str]]:
     """What axe finds; preloading style sheets would need fetch(), which file:// forbids."""
-    violations = page.evaluate(
-        "async () => (await axe.run(document, {preload: false})).violations"
-    )
+    violations = page.evaluate("async () => (await axe.run(document, {preload: false})).violations")
     return [
         (violation["id"], node["html"], node["failureSummary"])
         for violation in violations

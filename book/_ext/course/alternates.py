@@ -33,6 +33,7 @@ def description_of(app: Sphinx, docname: str, doctree: nodes.document | None) ->
 def on_page_context(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
+    """Put title, description and alternates into the page's head."""
     language = language_of(pagename) or DEFAULT_LANGUAGE
     context["docstitle"] = context["shorttitle"] = STRINGS[language].site_title
     context["theme_search_bar_text"] = STRINGS[language].search_prompt
@@ -59,4 +60,5 @@ def _url(app: Sphinx, context: dict[str, Any], page: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("html-page-context", on_page_context, priority=600)

@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 NAME = "course"
 
 
-class LanguageNeutralStyle(UnsortedStyle):
+class LanguageNeutralStyle(UnsortedStyle):  # type: ignore[misc]
     """Authors, title, venue, year, link: for every type of entry."""
 
     def _entry(self, _entry: Any) -> Any:
@@ -47,4 +47,5 @@ class LanguageNeutralStyle(UnsortedStyle):
 
 
 def setup(_app: Sphinx | None = None) -> None:
+    """Make the style known to pybtex."""
     register_plugin("pybtex.style.formatting", NAME, LanguageNeutralStyle)

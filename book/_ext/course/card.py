@@ -114,8 +114,10 @@ def with_card(text: str, page: Path, language: str | None) -> str:
 
 
 def on_source_read(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Add card and summary to a page that is being read."""
     source[0] = with_card(source[0], Path(app.env.doc2path(docname)), language_of(docname))
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("source-read", on_source_read)

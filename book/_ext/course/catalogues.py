@@ -66,7 +66,14 @@ def use_language(app: Sphinx, language: str) -> None:
     """Make everything Sphinx says from now on be said in ``language``."""
     for catalogue in CATALOGUES:
         locale.translators["general", catalogue] = translations(language, catalogue)
-    # numfig_format was filled once, in the build's language, before the first page.
+
+
+def use_captions(app: Sphinx, language: str) -> None:
+    """Make figures, tables and exercises be called what they are called in ``language``.
+
+    Sphinx fills this option once. It must not change while pages are read: it would be stored with
+    them, differ from the option of the next build, and make that one read every page again.
+    """
     app.config.numfig_format = {
         **app.config.numfig_format,
         "figure": f"{STRINGS[language].figure} %s",
@@ -80,6 +87,7 @@ def _page_language(docname: str) -> str:
 
 
 def on_source_read(app: Sphinx, docname: str, _source: list[str]) -> None:
+    """Switch before a page is read."""
     use_language(app, _page_language(docname))
 
 
@@ -89,20 +97,24 @@ class UsePageLanguage(SphinxPostTransform):
     default_priority = 1
 
     def run(self, **_kwargs: Any) -> None:
-        use_language(self.app, _page_language(self.env.docname))
+        language = _page_language(self.env.docname)
+        use_language(self.app, language)
+        use_captions(self.app, language)
 
 
 def on_page_context(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
 ) -> None:
+    """Switch before a page's HTML is made, in templates too."""
     language = _page_language(pagename)
     use_language(app, language)
-    environment = app.builder.templates.environment  # type: ignore[attr-defined]
+    environment = app.builder.templates.environment
     environment.install_gettext_translations(translations(language, "sphinx"))
     context["language"] = language
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("source-read", on_source_read, priority=1)
     app.add_post_transform(UsePageLanguage)
     # Before the themes' own handlers, which translate the header buttons.

@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 def on_page_context(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
+    """Copy the page's notebook into the site and name it to the theme."""
     if doctree is None:
         return
     notebook = Path(app.env.doc2path(pagename)).with_suffix(".ipynb")
@@ -26,4 +27,5 @@ def on_page_context(
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("html-page-context", on_page_context, priority=400)

@@ -39,8 +39,10 @@ def cache_path() -> Path:
 
 
 def on_config_inited(_app: Sphinx, config: Config) -> None:
+    """Tell myst-nb where the cache lies."""
     config.nb_execution_cache_path = str(cache_path())
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("config-inited", on_config_inited)

@@ -33,8 +33,7 @@ def only_language(toctree: str, pagename: str) -> str:
     """The sidebar's HTML without the parts whose pages are in the other language."""
     soup = BeautifulSoup(toctree, "html.parser")
     for block in soup.find_all("ul", recursive=False):
-        first_link = block.find("a")
-        target = target_of(first_link["href"], pagename)
+        target = target_of(str(block.select("a")[0]["href"]), pagename)
         if language_of(target) != language_of(pagename):
             caption = block.find_previous_sibling()
             if caption is not None and caption.name == "p":
@@ -43,12 +42,14 @@ def only_language(toctree: str, pagename: str) -> str:
     return str(soup)
 
 
-def switch_entries(app: Sphinx, pagename: str, pathto: Callable[[str], str]) -> list[dict]:
+def switch_entries(
+    app: Sphinx, pagename: str, pathto: Callable[[str], str]
+) -> list[dict[str, Any]]:
     """One entry per language for the switch in the page's header."""
     entries = []
     for language in LANGUAGES:
         twin = twin_of(pagename, language)
-        if twin in app.env.found_docs or twin in SEARCH_PAGES.values():
+        if twin and (twin in app.env.found_docs or twin in SEARCH_PAGES.values()):
             entries.append(
                 {
                     "language": language,
@@ -63,6 +64,7 @@ def switch_entries(app: Sphinx, pagename: str, pathto: Callable[[str], str]) -> 
 def add_switch(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
 ) -> None:
+    """Give the language switch its entries."""
     language = language_of(pagename) or DEFAULT_LANGUAGE
     context["language_switch"] = switch_entries(app, pagename, context["pathto"])
     context["language_switch_label"] = STRINGS[language].switch_label
@@ -71,6 +73,7 @@ def add_switch(
 def stay_in_language(
     _app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
 ) -> None:
+    """Drop what would lead into the other language."""
     language = language_of(pagename)
     for key in ("prev", "next"):
         link = context.get(key)
@@ -85,6 +88,7 @@ def stay_in_language(
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     # Before the theme tries its templates and drops those that come out empty.
     app.connect("html-page-context", add_switch, priority=400)
     # After the theme has put its toctree functions into the context.

@@ -18,11 +18,13 @@ def renumber(numbers: dict[str, dict[str, tuple[int, ...]]]) -> None:
 
 
 def on_get_updated(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Renumber all pages; no page needs writing that Sphinx would not write."""
     for numbers in env.toc_fignumbers.values():
         renumber(numbers)
     return []
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     # After Sphinx's own TocTreeCollector (priority 500) has assigned its numbers.
     app.connect("env-get-updated", on_get_updated, priority=900)

@@ -39,5 +39,6 @@ def on_page_context(
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("source-read", on_source_read)
     app.connect("html-page-context", on_page_context)

@@ -20,6 +20,7 @@ from sphinx.config import Config
 
 
 def on_config_inited(_app: Sphinx, config: Config) -> None:
+    """Set the theme's options from the environment."""
     options = config.html_theme_options
     url = os.environ.get("BOOK_REPOSITORY_URL", "")
     if url:
@@ -41,4 +42,5 @@ def on_config_inited(_app: Sphinx, config: Config) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("config-inited", on_config_inited)

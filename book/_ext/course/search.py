@@ -67,10 +67,12 @@ def write_scripts(index: IndexBuilder, folder: Path, language: str) -> None:
 
 
 def on_builder_inited(app: Sphinx) -> None:
+    """Switch Sphinx's own search off."""
     app.builder.search = False  # type: ignore[attr-defined]
 
 
 def on_collect_pages(_app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Add one search page per language."""
     for page in SEARCH_PAGES.values():
         yield page, {}, "course-search.html"
 
@@ -91,12 +93,14 @@ def localized(pathto: Callable[..., str], language: str) -> Callable[..., str]:
 def on_page_context(
     app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _tree: nodes.document
 ) -> None:
+    """Lead the page's search to its own language."""
     language = language_of(pagename) or DEFAULT_LANGUAGE
     context["pathto"] = localized(context["pathto"], language)
     app.add_js_file(f"search/{language}/translations.js", priority=300)
 
 
 def on_build_finished(app: Sphinx, exception: Exception | None) -> None:
+    """Write one index per language."""
     if exception is not None or app.builder.format != "html":
         return
     output = Path(app.outdir)
@@ -109,6 +113,7 @@ def on_build_finished(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
     app.connect("builder-inited", on_builder_inited)
     app.connect("html-collect-pages", on_collect_pages)
     app.connect("html-page-context", on_page_context, priority=950)
