@@ -1,6 +1,6 @@
 """Writes the notebook beside every page that has code cells, or checks that it is up to date.
 
-    python tools/notebooks.py [--check] [paths...]
+    python tools/notebooks.py [--check] [--jobs N] [paths...]
 
 A page (MyST ``.md``) is the one source. Its ``.ipynb`` is what JupyterLab and launch buttons open
 and what ``pytest --nbval`` compares. It is executed through the book's own cache, so nothing runs
@@ -15,7 +15,9 @@ import logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
+from multiprocessing import get_context
 from os.path import normpath, relpath
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from course.bibliography import LanguageNeutralStyle  # noqa: E402
 from course.card import with_card  # noqa: E402
 from course.execution import cache_path  # noqa: E402
-from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
+from course.languages import DEFAULT_LANGUAGE, language_of, twin_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
@@ -247,15 +249,33 @@ def build(page: Path) -> str:
     return nbformat.writes(executed, version=4) + "\n"
 
 
+def execute_in_parallel(todo: list[Path], jobs: int) -> None:
+    """Fill the cache, several pages at once; of twins, which share a cache entry, only one."""
+    names = {docname_of(page): page for page in todo}
+    firsts = [
+        page
+        for name, page in names.items()
+        if language_of(name) == DEFAULT_LANGUAGE or twin_of(name, DEFAULT_LANGUAGE) not in names
+    ]
+    # Creates the cache's folder and database, which two processes cannot do at the same moment.
+    get_cache(cache_path()).list_cache_records()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        list(pool.map(execute, firsts))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the notebooks of the given pages; of all pages if none are given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; name what is stale")
     parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / "book", ROOT / "labs"])
+    parser.add_argument("--jobs", type=int, default=1, help="pages to execute at once")
     options = parser.parse_args(arguments)
 
+    todo = pages(options.paths)
+    if options.jobs > 1:
+        execute_in_parallel(todo, options.jobs)
     stale = []
-    for page in pages(options.paths):
+    for page in todo:
         notebook = page.with_suffix(".ipynb")
         text = build(page)
         if notebook.exists() and notebook.read_text("utf-8") == text:

@@ -90,6 +90,7 @@ CORRECTIONS: dict[str, dict[str, str]] = {
         "Download this page": "Descargar esta página",
         "Error": "Error",
         "Launch interactive content": "Abrir el contenido interactivo",
+        "Launch on": "Abrir en",
         "Light": "Claro",
         "Main": "Principal",
         "On this page": "En esta página",
