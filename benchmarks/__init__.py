@@ -1,0 +1,1 @@
+"""How fast minitrain trains, beside others that do the same work. See README.md."""
