@@ -1,7 +1,30 @@
 "use strict";
-/* Classic script: modules and fetch() do not work on file://. */
+/* A classic, deferred script: modules and fetch() do not work on file://. It runs after MathJax and
+   before the page's own start, when search and widgets are set up. */
 
 // Search summaries are fetched from the pages found, which a browser refuses on file://.
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
+
+// Widgets typeset their labels through MathJax 2's queue; the book has MathJax 3.
+if (window.MathJax && !window.MathJax.Hub) {
+  window.MathJax.Hub = {
+    Queue: (...calls) => {
+      const elements = calls.filter(Array.isArray).map((call) => call[2]).filter(Boolean);
+      window.MathJax.startup.promise.then(() => window.MathJax.typesetPromise(elements));
+    },
+  };
+}
+
+// The handles of slider widgets have a role but no name; their widget's label is one.
+const nameSliders = () => {
+  for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
+    const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label");
+    if (label?.textContent) handle.setAttribute("aria-label", label.textContent);
+  }
+};
+
+if (document.querySelector("script[type^='application/vnd.jupyter.widget']")) {
+  new MutationObserver(nameSliders).observe(document.body, { childList: true, subtree: true });
 }

@@ -83,8 +83,8 @@ class Watch:
             route.abort()
 
     def _console(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(f"console {kind}: {text}")
+        if kind == "error":
+            self.complaints.append(f"console: {text}")
 
 
 def _page(browser: Browser, **options: object) -> Iterator[Page]:
