@@ -1,0 +1,71 @@
+# Two commands do everything: `make book` and `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
+
+.PHONY: book test lab notebooks lint library site nbval avx2 browser chromium lock clean
+
+book: $(READY)
+	$(BOOK)
+
+lab: $(READY)
+	$(BIN)/jupyter lab labs/
+
+# The .ipynb beside every page, written anew from the page and the book's cache.
+notebooks: $(READY)
+	$(BIN)/python tools/notebooks.py
+
+test: lint book library site nbval avx2 browser
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Library tests train in processes of their own; one thread each keeps them out of each other's way.
+library: $(READY)
+	$(ONE_THREAD) $(BIN)/pytest tests/minitrain -n 2 --dist loadfile -q
+
+site: book
+	$(BIN)/python tools/notebooks.py --check
+	$(BIN)/pytest tests/book -q
+
+nbval: book
+	$(BIN)/pytest --nbval book labs -n 2 --dist loadfile -q
+
+# The same stored numbers, trained from nothing under another instruction set.
+avx2: $(READY)
+	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
+	MINITRAIN_STORE=$$store ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(ONE_THREAD) \
+	$(BIN)/pytest --nbval book/en/why-your-numbers-match.ipynb -q
+
+browser: book chromium
+	$(BIN)/pytest tests/browser -q
+
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q chromium; } || \
+	{ echo "make: the browser tests need Chromium; install it and run again" >&2; exit 2; }
+
+$(READY): requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "make: Python 3.11 or newer is needed; name one: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+# Pins what requirements.txt pulls in, from a fresh environment. torch stays out: its build differs.
+lock:
+	rm -rf _build/lock && $(PYTHON) -m venv _build/lock
+	echo "# What the packages of requirements.txt need in turn; written by \`make lock\`." > constraints.txt
+	_build/lock/bin/pip install --quiet -r requirements.txt
+	_build/lock/bin/pip freeze --exclude-editable --exclude torch >> constraints.txt
+
+clean:
+	rm -rf _build

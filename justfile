@@ -1,0 +1,21 @@
+# Phase 18 from the command line. `make book` sets up the environment that these use.
+#
+#   seed=42 just phase-18-train                     the healthy run   -> experiments/18-control
+#   seed=42 weight_decay=0.0 just phase-18-train    the broken one    -> experiments/18-break-wd0
+#   just phase-18-compare experiments/18-control experiments/18-break-wd0
+
+seed := env("seed", "42")
+weight_decay := env("weight_decay", "")
+variant := env("variant", "control")
+
+name := if weight_decay =~ '^0*\.?0+$' { "18-break-wd0" } else { "18-" + variant }
+decay := if weight_decay == "" { "" } else { "--set optimizer.weight_decay=" + weight_decay }
+
+# Train a variant of experiment 18 and leave a link to the run in experiments/
+phase-18-train:
+    .venv/bin/minitrain train experiments/18-break-weight-decay --variant {{variant}} \
+        --set seed={{seed}} {{decay}} --link experiments/{{name}}
+
+# Overlay two runs on dashboard-compare.html
+phase-18-compare left right:
+    .venv/bin/minitrain compare {{left}} {{right}} -o dashboard-compare.html

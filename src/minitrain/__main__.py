@@ -1,0 +1,5 @@
+"""`python -m minitrain` is `minitrain`."""
+
+from minitrain.cli import main
+
+main()
