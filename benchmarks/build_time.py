@@ -23,7 +23,7 @@ def _build(clone: Path) -> float:
     environment["PYTHONPATH"] = str(clone / "src")
     began = time.perf_counter()
     built = subprocess.run(
-        [sys.executable, "-m", "jupyter_book.cli.main", "build", "book/"],
+        [Path(sys.executable).with_name("jupyter-book"), "build", "book/"],
         cwd=clone,
         env=environment,
         capture_output=True,

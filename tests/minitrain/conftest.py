@@ -79,6 +79,7 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             check=False,
+            timeout=900,  # rather than wait for ever for a lock
         )
         assert finished.returncode == status, finished.stderr
         return finished

@@ -347,11 +347,14 @@ for number in options["numbers"]:
             store.get(config)
         os._exit(0)
     _, status = os.waitpid(child, 0)
+    path = store.path(config)
+    files = sorted(p.name for p in path.iterdir()) if path.exists() else None
     seen = store.find(config)
     steps = []
     run = store.get(config, lambda training: steps.append(training.step))
     reports.append({
         "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
+        "files": files,
         "seen": seen and seen.fingerprint,
         "fingerprint": run.fingerprint,
         "first_step": steps[0] if steps else None,
@@ -405,6 +408,7 @@ def test_kill_9_before_any_operation_on_the_disk_never_shows_half_a_run(
     assert killed == sorted(killed, reverse=True)
     assert 12 < sum(killed) < len(killed), "more numbers, or a better count of the operations"
     for number, report in enumerate(reports, 1):
+        assert report["files"] in (None, sorted(FILES_OF_A_RUN)), number
         assert report["seen"] in (None, expected), number
         assert report["fingerprint"] == expected, number
         assert report["folders"] == [address(config)], number
@@ -417,6 +421,7 @@ def test_kill_9_before_any_operation_on_the_disk_never_shows_half_a_run(
 # Eight processes stand at a barrier, then ask for one run; each writes a line for each step.
 SHARE = """
 import json, multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 import torch
 from minitrain.config import parse
@@ -427,22 +432,17 @@ options = json.loads(sys.argv[1])
 config = parse(options["config"], "test")
 log = os.open(options["log"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-def ask(barrier, results):
+barrier = multiprocessing.Barrier(8)
+
+def ask(_):
     barrier.wait()
     run = Store(Path(options["root"])).get(
         config, lambda training: os.write(log, f"{os.getpid()} {training.step}\\n".encode())
     )
-    results.put((os.getpid(), run.fingerprint, str(run.path), run.path.stat().st_ino))
+    return os.getpid(), run.fingerprint, str(run.path), run.path.stat().st_ino
 
-context = multiprocessing.get_context("fork")
-barrier, results = context.Barrier(8), context.Queue()
-processes = [context.Process(target=ask, args=(barrier, results)) for _ in range(8)]
-for process in processes:
-    process.start()
-answers = [results.get() for _ in processes]
-for process in processes:
-    process.join()
-print(json.dumps(answers))
+with ProcessPoolExecutor(8, multiprocessing.get_context("fork")) as pool:
+    print(json.dumps(list(pool.map(ask, range(8)))))
 """
 
 
