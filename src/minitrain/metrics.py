@@ -36,7 +36,7 @@ class Evaluation:
     accuracy: dict[str, float]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(model: GPT, split: Split) -> Evaluation:
     """Loss and accuracy on a whole split.
 

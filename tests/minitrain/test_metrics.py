@@ -9,7 +9,7 @@ from minitrain import corpus, loop, metrics
 from minitrain.config import Config, patched
 from minitrain.corpus import CONTEXT, Item
 from minitrain.metrics import KINDS, SLICES, evaluate, kind, slices, weight_norms
-from minitrain.model import GPT, build_model
+from minitrain.model import GPT, build_model, language_model_loss
 
 SPLITS = ("train", "val", "test")
 
@@ -145,3 +145,13 @@ def test_looking_does_not_touch(half_trained: GPT) -> None:
     metrics.weight_norms(half_trained)
     for name, parameter in half_trained.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_batch_that_was_looked_at_can_still_be_trained_on(split: corpus.Split) -> None:
+    corpus.encoded.cache_clear()
+    model = build_model(Config().model, seed=0)
+    metrics.evaluate(model, split)
+    batch = corpus.encoded(split)
+    language_model_loss(model(batch.inputs), batch.targets).backward()
+    assert all(p.grad is not None for p in model.parameters())

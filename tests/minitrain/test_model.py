@@ -104,7 +104,7 @@ def test_a_fresh_model_guesses(seed: int) -> None:
 
 def test_initial_values_have_the_spread_of_gpt2() -> None:
     config = ModelConfig()
-    for name, p in build_model(config, seed=0).named_parameters():
+    for name, p in build_model(config, seed=0).state_dict().items():
         if p.ndim == 1:
             expected = 1.0 if "ln_" in name and name.endswith("weight") else 0.0
             assert (p == expected).all(), name
