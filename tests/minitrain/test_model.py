@@ -91,7 +91,7 @@ def test_the_loss_is_the_mean_over_characters_not_over_items(model: torch.nn.Mod
         if target != PAD
     ]
     loss = language_model_loss(logits, batch.targets)
-    assert float(loss) == pytest.approx(sum(losses) / len(losses), rel=1e-13)
+    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-13)
 
 
 @settings(max_examples=5)
@@ -99,7 +99,7 @@ def test_the_loss_is_the_mean_over_characters_not_over_items(model: torch.nn.Mod
 def test_a_fresh_model_guesses(seed: int) -> None:
     batch = corpus.encoded("train")
     loss = language_model_loss(build_model(ModelConfig(), seed)(batch.inputs), batch.targets)
-    assert float(loss) == pytest.approx(math.log(VOCABULARY), abs=0.1)
+    assert loss.item() == pytest.approx(math.log(VOCABULARY), abs=0.1)
 
 
 def test_initial_values_have_the_spread_of_gpt2() -> None:
