@@ -83,7 +83,6 @@ def transformers() -> Contestant:
             n_embd=CONFIG.model.d_model,
             n_layer=CONFIG.model.n_layer,
             n_head=CONFIG.model.n_head,
-            activation_function="gelu",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

@@ -68,7 +68,7 @@ def logits(p: Parameters, config: Config, inputs: Array) -> Array:
         h = layer_norm(p, f"{block}.ln_1", x)
         x = x + attention(p, f"{block}.attention", h, config.model.n_head)
         h = linear(p, f"{block}.mlp.up", layer_norm(p, f"{block}.ln_2", x))
-        x = x + linear(p, f"{block}.mlp.down", jax.nn.gelu(h, approximate=False))
+        x = x + linear(p, f"{block}.mlp.down", jax.nn.silu(h))
     return layer_norm(p, "ln_f", x) @ p["token_embedding.weight"].T
 
 

@@ -1,5 +1,6 @@
 """The configuration of a run: one validated, immutable object, loaded from YAML."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from minitrain.errors import UserError
 
-PositiveInt = Annotated[int, Field(ge=1)]
+# The upper bounds lie far beyond any use: they turn a slip of the finger into a line of text
+# where PyTorch would run out of memory or overflow.
+Steps = Annotated[int, Field(ge=1, le=10**7)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -21,9 +24,9 @@ class _Section(BaseModel):
 class ModelConfig(_Section):
     """Shape of the GPT."""
 
-    n_layer: PositiveInt = 2
-    n_head: PositiveInt = 4
-    d_model: PositiveInt = 64
+    n_layer: Annotated[int, Field(ge=1, le=100)] = 2
+    n_head: Annotated[int, Field(ge=1, le=1024)] = 4
+    d_model: Annotated[int, Field(ge=1, le=1024)] = 64
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "ModelConfig":
@@ -40,11 +43,11 @@ class OptimizerConfig(_Section):
     """
 
     name: Literal["adamw", "adam"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
     # YAML has lists, not tuples, so this field alone is not strict about the container.
     betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.95)
     eps: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.1
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
 
 
@@ -69,9 +72,9 @@ class Config(_Section):
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    steps: PositiveInt = 2000
+    steps: Steps = 2000
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
-    eval_interval: PositiveInt = 100
+    eval_interval: Steps = 100
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -171,10 +174,7 @@ def assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UserError(f"--set {text!r}: expected KEY=VALUE")
-    try:
-        return key, _number(yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise UserError(f"--set {key}: not a YAML value (got {value!r})") from None
+    return key, _parse_yaml(value, f"--set {key}")
 
 
 def read_yaml(path: Path) -> Any:
@@ -189,18 +189,19 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: not YAML: {error}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number. To YAML 1.1 it is a string: it wants 1.0e-3."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as a string (it wants 1.0e-3); people write 1e-3."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -3,3 +3,6 @@
 
 class UserError(Exception):
     """Bad input. The message is a single line that names the field or file, and the value."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))

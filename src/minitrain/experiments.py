@@ -9,13 +9,14 @@ from minitrain import paths
 from minitrain.config import Config, differing, parse, patched, read_yaml
 from minitrain.errors import UserError
 
-_KEYS = ("base", "variants", "breaks")
+_KEYS = ("base", "variants", "seeds", "breaks")
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A healthy config, `base`, and the patch that makes each variant of it.
 
+    seeds: the seeds of each variant that the book shows.
     breaks: for each variant that carries a fault, the healthy variant it is one leaf away from.
     """
 
@@ -23,6 +24,7 @@ class Experiment:
     path: Path
     base: Config
     patches: Mapping[str, Mapping[str, Any]]
+    seeds: Mapping[str, tuple[int, ...]]
     breaks: Mapping[str, str]
 
     def config(self, variant: str, changes: Mapping[str, Any] | None = None) -> Config:
@@ -35,6 +37,14 @@ class Experiment:
             raise UserError(f"{self.path}: no variant {variant!r}; it has {known}")
         config = patched(self.base, self.patches[variant], f"{self.path}: variants.{variant}")
         return patched(config, changes, "--set") if changes else config
+
+    def shown(self) -> dict[tuple[str, int], Config]:
+        """The config of every run that the book shows, by variant and seed."""
+        return {
+            (variant, seed): self.config(variant, {"seed": seed})
+            for variant, seeds in self.seeds.items()
+            for seed in seeds
+        }
 
     def variants(self) -> dict[str, Config]:
         """Every variant's config, in the order of the file."""
@@ -67,17 +77,29 @@ def load(experiment: str | Path) -> Experiment:
         path=path,
         base=parse(values.get("base"), f"{path}: base"),
         patches={str(name): patch or {} for name, patch in patches.items()},
-        breaks=values.get("breaks") or {},
+        seeds=_seeds(path, values.get("seeds") or {}),
+        breaks=_names(path, values.get("breaks") or {}),
     )
     _check(loaded)
     return loaded
 
 
+def _seeds(path: Path, seeds: object) -> dict[str, tuple[int, ...]]:
+    if not isinstance(seeds, Mapping) or not all(isinstance(s, list) for s in seeds.values()):
+        raise UserError(f"{path}: seeds: expected a list for each variant (got {seeds!r})")
+    return {str(variant): tuple(each) for variant, each in seeds.items()}
+
+
+def _names(path: Path, breaks: object) -> dict[str, str]:
+    if not isinstance(breaks, Mapping):
+        raise UserError(f"{path}: breaks: expected names of variants (got {breaks!r})")
+    return {str(broken): str(healthy) for broken, healthy in breaks.items()}
+
+
 def _check(experiment: Experiment) -> None:
     """Find an impossible variant now, not when somebody asks for it."""
     experiment.variants()
-    if not isinstance(experiment.breaks, Mapping):
-        raise UserError(f"{experiment.path}: breaks: expected names (got {experiment.breaks!r})")
+    experiment.shown()
     for broken, healthy in experiment.breaks.items():
         leaves = differing(experiment.config(healthy), experiment.config(broken))
         if len(leaves) != 1:

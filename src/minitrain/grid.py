@@ -21,9 +21,8 @@ def round_to_grid(tensors: Iterable[Tensor], bits: int = GRID_BITS) -> None:
 
     Scaling by a power of two is exact, so the rounding itself adds no noise.
     """
-    scale = 2.0**bits
     for tensor in tensors:
-        tensor.mul_(scale).round_().div_(scale)
+        tensor.mul_(2.0**bits).round_().mul_(2.0**-bits)
 
 
 def fingerprint(parameters: Mapping[str, Tensor]) -> str:

@@ -73,14 +73,15 @@ class Lab:
         """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
         return experiments.load(self.experiment).config(variant, changes)
 
-    def runs(self, *variants: str, seeds: tuple[int, ...] = (42,)) -> dict[str, list[Run]]:
-        """The runs of each variant, one for each seed; trained if the store lacks them."""
-        keys = [(variant, seed) for variant in variants for seed in seeds]
-        found = run_all(self.config(variant, seed=seed) for variant, seed in keys)
-        runs: dict[str, list[Run]] = {variant: [] for variant in variants}
-        for (variant, _), run in zip(keys, found, strict=True):
-            runs[variant].append(run)
-        return runs
+    def runs(self, *variants: str) -> dict[str, list[Run]]:
+        """The runs of each variant that the book shows, one for each of its seeds.
+
+        If the store lacks one, all that the experiment shows are trained: side by side they take
+        little longer than one call's share of them.
+        """
+        shown = experiments.load(self.experiment).shown()
+        found = dict(zip(shown, run_all(shown.values()), strict=True))
+        return {v: [run for (variant, _), run in found.items() if variant == v] for v in variants}
 
     def check(self, answer: str, progress: Progress | None = None) -> Check:
         """Whether `answer`, ``"key=value"``, turns the broken run into the healthy one.

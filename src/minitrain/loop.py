@@ -1,5 +1,6 @@
 """The training loop: the same config gives the same parameters, to the last bit, on any machine."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,8 +16,6 @@ from minitrain.metrics import evaluate, weight_norms
 from minitrain.model import GPT, build_model, language_model_loss
 from minitrain.optim import Adam, clip_gradients, gradient_norm, parameter_groups
 from minitrain.schedule import learning_rate
-
-BATCH_STREAM = 2**32  # added to the seed, so that batches and weights draw from different streams
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,17 @@ def start(config: Config) -> Training:
 def batch_indices(config: Config) -> Tensor:
     """Which training items each step sees: (steps, batch_size) int64, drawn with replacement.
 
-    Drawn at once, so that step k sees the same items whether or not the run was interrupted.
+    Drawn at once, so that step k sees the same items whether or not the run was interrupted; and
+    from a stream of its own, not that of the initial weights.
     """
-    generator = torch.Generator().manual_seed(config.seed + BATCH_STREAM)
+    generator = torch.Generator().manual_seed(_derived_seed(config.seed, "batches"))
     shape = (config.steps, config.batch_size)
     return torch.randint(corpus.N_TRAIN, shape, generator=generator)
+
+
+def _derived_seed(seed: int, purpose: str) -> int:
+    """A seed of 32 bits for one purpose: PyTorch's CPU generator looks at no more of it."""
+    return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:4], "little")
 
 
 def train(training: Training, on_step: Callable[[Training], None] | None = None) -> Training:

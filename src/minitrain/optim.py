@@ -62,9 +62,9 @@ class Adam:
                 g = g + group.weight_decay * theta
             else:
                 theta.mul_(1 - learning_rate * group.weight_decay)
-            m.mul_(beta1).add_(g, alpha=1 - beta1)
+            m.lerp_(g, 1 - beta1)
             v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            denominator = (v / correction2).sqrt_().add_(self.eps)
+            denominator = v.sqrt().mul_(correction2**-0.5).add_(self.eps)
             theta.addcdiv_(m, denominator, value=-learning_rate / correction1)
 
     def zero_grad(self) -> None:

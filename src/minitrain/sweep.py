@@ -30,7 +30,11 @@ def _train(configs: list[Config], store: Store) -> None:
         ProcessPoolExecutor(workers, context) as pool,
         tqdm(total=len(configs), unit="run", disable=None) as bar,
     ):
-        for future in as_completed([pool.submit(_ensure, config, store) for config in configs]):
+        # The longest first, so that no core waits for a long one at the end.
+        for future in as_completed(
+            pool.submit(_ensure, config, store)
+            for config in sorted(configs, key=lambda c: -c.steps)
+        ):
             future.result()
             bar.update()
 

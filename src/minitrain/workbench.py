@@ -65,7 +65,6 @@ class Workbench:
         self.config = widgets.Textarea(
             to_yaml(lab.config(lab.broken)),
             layout=widgets.Layout(width="100%", height="22em"),
-            style={"font_family": "monospace"},
         )
         self.config.add_class("minitrain-config")
         self.train = widgets.Button(description=self.text["run"], button_style="primary")
@@ -79,6 +78,7 @@ class Workbench:
         self.check.on_click(lambda _: self._guard(self._check))
         self.panel = widgets.VBox(
             [
+                widgets.HTML("<style>.minitrain-config textarea {font-family: monospace}</style>"),
                 widgets.Label(self.text["config"]),
                 self.config,
                 widgets.HBox([self.train, self.bar]),

@@ -123,12 +123,6 @@ def test_every_training_item_is_seen_about_as_often_as_any_other() -> None:
     assert float((counts - expected).abs().max()) < 5 * math.sqrt(expected)
 
 
-BATCHES_REPEAT_THE_WEIGHTS = (
-    "PyTorch's CPU generator keeps the low 32 bits of a seed: adding 2**32 to it changes nothing"
-)
-
-
-@pytest.mark.xfail(strict=True, reason=BATCHES_REPEAT_THE_WEIGHTS)
 def test_batches_and_weights_are_drawn_from_different_streams() -> None:
     config = Config()
     shape = (config.steps, config.batch_size)
