@@ -174,7 +174,7 @@ def assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UserError(f"--set {text!r}: expected KEY=VALUE")
-    return key, _parse_yaml(value, f"--set {key}")
+    return key, _parse_yaml(value, f"--set {text!r}")
 
 
 def read_yaml(path: Path) -> Any:

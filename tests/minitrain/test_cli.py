@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,14 +75,15 @@ def test_the_report_has_what_a_reader_compares(minitrain: Call) -> None:
 
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
     primary, secondary = pty.openpty()
+    termios.tcsetwinsize(secondary, (24, 80))
     done = subprocess.Popen(
         [sys.executable, "-m", "minitrain", "train", EXPERIMENT, *SHORT, "--json"],
         env={**os.environ, "MINITRAIN_STORE": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=secondary,
     )
-    shown = os.read(primary, 100_000)  # waits for the first line of the bar
     out, _ = done.communicate()
+    shown = os.read(primary, 100_000)
     os.close(secondary)
     os.close(primary)
     assert b"/12 " in shown
