@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minitrain.loop import Record
+from minitrain.metrics import EMBEDDING
 from minitrain.store import Run
 
 # Okabe & Ito's palette with a dash each: nobody has to tell two lines apart by colour alone.
@@ -42,7 +43,7 @@ def gap(record: Record) -> float:
 
 def embedding_norm(record: Record) -> float:
     """Frobenius norm of the token embedding."""
-    return record.weight_norms["token_embedding"]
+    return record.weight_norms[EMBEDDING]
 
 
 def accuracy(split: str = "val", slice_name: str = "all") -> Quantity:
