@@ -76,8 +76,8 @@ class Lab:
     def runs(self, *variants: str) -> dict[str, list[Run]]:
         """The runs of each variant that the book shows, one for each of its seeds.
 
-        If the store lacks one, all that the experiment shows are trained: side by side they take
-        little longer than one call's share of them.
+        If the store lacks any run that the experiment shows, all missing ones are trained now, in
+        one go: that keeps every core busy to the end, which several small calls would not.
         """
         shown = experiments.load(self.experiment).shown()
         found = dict(zip(shown, run_all(shown.values()), strict=True))
