@@ -22,11 +22,19 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """Shape of the GPT."""
+    """Shape of the GPT.
+
+    dropout: the share of activations that training sets to zero (see `model.GPT`).
+    qkv_bias: whether queries, keys and values have a bias.
+    tied_embedding: whether the output layer is the token embedding, transposed.
+    """
 
     n_layer: Annotated[int, Field(ge=1, le=100)] = 2
     n_head: Annotated[int, Field(ge=1, le=1024)] = 4
     d_model: Annotated[int, Field(ge=1, le=1024)] = 64
+    dropout: Fraction = 0.0
+    qkv_bias: bool = True
+    tied_embedding: bool = True
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "ModelConfig":
@@ -39,6 +47,8 @@ class OptimizerConfig(_Section):
     """Which Adam, and how hard it pulls.
 
     name: "adamw" decays decoupled from the gradient; "adam" adds the L2 term to the gradient.
+    decay_mask: which parameters decay: "matrices" (not biases and norm scales), "no_embedding"
+    (matrices, but neither embedding) or "all".
     gradient_clip: the largest global gradient norm, or null for no clipping.
     """
 
@@ -48,6 +58,7 @@ class OptimizerConfig(_Section):
     betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.95)
     eps: Annotated[float, Field(gt=0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    decay_mask: Literal["matrices", "no_embedding", "all"] = "matrices"
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
 
 
@@ -59,10 +70,18 @@ class ScheduleConfig(_Section):
 
 
 class ArithmeticConfig(_Section):
-    """What the numbers are made of. grid_bits: null turns the grid off."""
+    """What the numbers are made of.
+
+    grid_bits: null turns the parameter grid off.
+    autocast: simulate mixed precision: matrix products in this format (see `precision`).
+    loss_scale: what the loss is multiplied by before the backward pass, the gradients divided by
+    after it; it matters only where a format can underflow.
+    """
 
     dtype: Literal["float64", "float32"] = "float64"
     grid_bits: Annotated[int, Field(ge=1, le=48)] | None = 20
+    autocast: Literal["bfloat16", "float16"] | None = None
+    loss_scale: Annotated[float, Field(gt=0, le=2.0**64)] = 1.0
 
 
 class Config(_Section):

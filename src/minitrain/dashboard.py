@@ -15,7 +15,7 @@ from minitrain.store import Run
 
 # Okabe & Ito's palette, which colour-blind readers can tell apart; dashes tell the rest.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,6px")
 _PANELS = (
     "train_loss, val_loss",
     "val_loss \N{MINUS SIGN} train_loss",
@@ -81,7 +81,8 @@ def _add_curves(figure: go.Figure, label: str, run: Run, colour: str) -> None:
     line("train_loss", [r.train_loss for r in run.records], 1, 1, "dash")
     line("val_loss", [r.val_loss for r in run.records], 1, 1, "solid")
     line("gap", [gap(r) for r in run.records], 1, 2, "solid")
-    for kind, dash in zip(KINDS, _DASHES, strict=True):
+    for kind in run.last.weight_norms:
+        dash = _DASHES[KINDS.index(kind)]
         line(kind, [r.weight_norms[kind] for r in run.records], 2, 1, dash)
     line("learning_rate", [r.learning_rate for r in run.records], 2, 2, "solid")
 

@@ -15,6 +15,7 @@ from minitrain.grid import fingerprint, round_to_grid
 from minitrain.metrics import evaluate, weight_norms
 from minitrain.model import GPT, build_model, language_model_loss
 from minitrain.optim import Adam, clip_gradients, gradient_norm, parameter_groups
+from minitrain.precision import autocast
 from minitrain.schedule import learning_rate
 
 
@@ -65,7 +66,7 @@ def start(config: Config) -> Training:
     """A run before its first step: initialised, rounded to the grid, batches drawn."""
     model = build_model(config.model, config.seed, getattr(torch, config.arithmetic.dtype))
     optimizer = Adam(
-        parameter_groups(model, config.optimizer.weight_decay),
+        parameter_groups(model, config.optimizer.weight_decay, config.optimizer.decay_mask),
         betas=config.optimizer.betas,
         eps=config.optimizer.eps,
         decay="decoupled" if config.optimizer.name == "adamw" else "l2",
@@ -111,8 +112,10 @@ def advance(training: Training) -> None:
     batch = corpus.encoded("train")[training.batches[training.step]]
 
     optimizer.zero_grad()
-    loss = language_model_loss(training.model(batch.inputs), batch.targets)
-    loss.backward()
+    with autocast(config.arithmetic.autocast):
+        logits = training.model(batch.inputs, _dropout_generator(training))
+        loss = language_model_loss(logits, batch.targets)
+    _backward(training, loss)
     norm = gradient_norm(optimizer.groups)
     if not (math.isfinite(loss.item()) and math.isfinite(norm)):
         training.diverged = True
@@ -128,6 +131,22 @@ def advance(training: Training) -> None:
     training.tokens += int((batch.targets != corpus.PAD).sum())
     if training.step % config.eval_interval == 0 or training.step == config.steps:
         _record(training, rate, norm)
+
+
+def _backward(training: Training, loss: Tensor) -> None:
+    scale = training.config.arithmetic.loss_scale
+    (loss * scale).backward()
+    if scale != 1:
+        for group in training.optimizer.groups:
+            group.gradients.div_(scale)
+
+
+def _dropout_generator(training: Training) -> torch.Generator | None:
+    """Where this step's dropout draws from: the same stream whether or not the run was resumed."""
+    config = training.config
+    if config.model.dropout == 0:
+        return None
+    return torch.Generator().manual_seed(_derived_seed(config.seed, f"dropout {training.step}"))
 
 
 def _snap(training: Training) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from minitrain import corpus
-from minitrain.corpus import Item, Split
+from minitrain.corpus import PAD, Item, Split
 from minitrain.model import GPT, language_model_loss
 
 # A parameter belongs to the first kind whose mark is in its name.
@@ -19,6 +20,7 @@ _KINDS = {
     "bias": "bias",
     "attention": "attention",
     "mlp": "mlp",
+    "head": "head",
 }
 KINDS = tuple(_KINDS.values())
 EMBEDDING = "token_embedding"
@@ -51,6 +53,21 @@ def evaluate(model: GPT, split: Split) -> Evaluation:
     return Evaluation(loss, _by_slice(corpus.split(split), right.all(dim=1)))
 
 
+@torch.no_grad()
+def loss_by_part(model: GPT, split: Split) -> dict[str, float]:
+    """The loss of `evaluate` in two parts, each in nats per character of its own.
+
+    "prompt": verb, time cue and person, which nobody can know for sure. "form": the verb form and
+    the full stop, which follow from the prompt.
+    """
+    data = corpus.encoded(split)
+    losses = F.cross_entropy(
+        model(data.inputs).flatten(0, 1), data.targets.flatten(), ignore_index=PAD, reduction="none"
+    ).view_as(data.targets)
+    in_prompt = (data.targets != PAD) & ~data.is_form
+    return {"prompt": float(losses[in_prompt].mean()), "form": float(losses[data.is_form].mean())}
+
+
 def slices(item: Item) -> tuple[str, ...]:
     """The slices that an item counts in: ``("all", "irregular", "past", "she")``."""
     return ("all", "regular" if item.regular else "irregular", item.tense, item.person)
@@ -74,8 +91,8 @@ def kind(name: str) -> str:
 
 @torch.no_grad()
 def weight_norms(model: GPT) -> dict[str, float]:
-    """Euclidean (Frobenius) norm of all parameters of each kind, taken as one vector."""
-    squares = dict.fromkeys(KINDS, 0.0)
+    """Euclidean (Frobenius) norm of all parameters of each kind of parameter that there is."""
+    squares: dict[str, float] = {}
     for name, parameter in model.named_parameters():
-        squares[kind(name)] += float(parameter.square().sum())
-    return {name: math.sqrt(total) for name, total in squares.items()}
+        squares[kind(name)] = squares.get(kind(name), 0.0) + float(parameter.square().sum())
+    return {name: math.sqrt(squares[name]) for name in KINDS if name in squares}

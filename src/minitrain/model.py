@@ -22,7 +22,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.n_head = config.n_head
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.qkv_bias)
         self.out = nn.Linear(config.d_model, config.d_model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,36 +45,62 @@ class MLP(nn.Module):
         return self.down(F.silu(self.up(x)))
 
 
+def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """`x` with a share `rate` of it zero and the rest scaled by 1 / (1 - rate), if training.
+
+    PyTorch's own dropout draws from the global generator; ours draws only from explicit ones, and
+    evaluation hands in none.
+    """
+    if generator is None or rate == 0:
+        return x
+    keep = torch.rand(x.shape, generator=generator) >= rate
+    return x * (keep / (1 - rate)).to(x.dtype)
+
+
 class Block(nn.Module):
     """Attention then MLP, each on a normalised copy of the residual stream."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.dropout = config.dropout
         self.ln_1 = nn.LayerNorm(config.d_model)
         self.attention = Attention(config)
         self.ln_2 = nn.LayerNorm(config.d_model)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        x = x + dropout(self.attention(self.ln_1(x)), self.dropout, generator)
+        return x + dropout(self.mlp(self.ln_2(x)), self.dropout, generator)
 
 
 class GPT(nn.Module):
-    """Token ids (B, T) int64 -> logits (B, T, V), where T <= CONTEXT."""
+    """Token ids (B, T) int64 -> logits (B, T, V), where T <= CONTEXT.
+
+    Training hands in a generator; it draws the masks of dropout, which acts on the sum of the
+    embeddings and on what each block writes to the residual stream. Without one, none drops.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        self.dropout = config.dropout
         self.token_embedding = nn.Embedding(len(vocabulary()), config.d_model)
         self.position_embedding = nn.Embedding(CONTEXT, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.d_model)
+        if not config.tied_embedding:
+            self.head = nn.Linear(config.d_model, len(vocabulary()), bias=False)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         x = self.token_embedding(inputs) + self.position_embedding.weight[: inputs.shape[1]]
+        x = dropout(x, self.dropout, generator)
         for block in self.blocks:
-            x = block(x)
-        return self.ln_f(x) @ self.token_embedding.weight.T
+            x = block(x, generator)
+        return F.linear(self.ln_f(x), self.output_weight)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The matrix (V, C) of the output layer: the token embedding, unless the two are untied."""
+        return self.head.weight if hasattr(self, "head") else self.token_embedding.weight
 
 
 def build_model(config: ModelConfig, seed: int, dtype: torch.dtype = torch.float64) -> GPT:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 Decay = Literal["decoupled", "l2"]
+Mask = Literal["matrices", "no_embedding", "all"]
 
 
 class ParameterGroup:
@@ -73,13 +74,26 @@ class Adam:
             group.gradients.zero_()
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[ParameterGroup]:
-    """Two groups: matrices and embeddings are decayed; biases and norm scales (1-D) are not."""
-    parameters = list(model.parameters())
-    return [
-        ParameterGroup([p for p in parameters if p.ndim >= 2], weight_decay),
-        ParameterGroup([p for p in parameters if p.ndim < 2], 0.0),
-    ]
+def parameter_groups(
+    model: nn.Module, weight_decay: float, mask: Mask = "matrices"
+) -> list[ParameterGroup]:
+    """The parameters that decay, then those that do not, if there are any.
+
+    "matrices" decays all but biases and norm scales (1-D); "no_embedding" spares the embeddings
+    too; "all" spares none.
+    """
+    named = list(model.named_parameters())
+    decayed = [p for name, p in named if decays(name, p, mask)]
+    spared = [p for name, p in named if not decays(name, p, mask)]
+    groups = [ParameterGroup(decayed, weight_decay)]
+    return [*groups, ParameterGroup(spared, 0.0)] if spared else groups
+
+
+def decays(name: str, parameter: nn.Parameter, mask: Mask) -> bool:
+    """Whether weight decay applies to a parameter."""
+    if mask == "all":
+        return True
+    return parameter.ndim >= 2 and not (mask == "no_embedding" and "embedding" in name)
 
 
 def gradient_norm(groups: Iterable[ParameterGroup]) -> float:

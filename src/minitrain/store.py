@@ -41,7 +41,7 @@ CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
 ADDRESS_DIGITS = 16
 _RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
 # The modules whose code decides what a run's numbers are.
-_TRAINING_CODE = ("corpus", "grid", "loop", "metrics", "model", "optim", "schedule")
+_TRAINING_CODE = ("corpus", "grid", "loop", "metrics", "model", "optim", "precision", "schedule")
 
 Progress = Callable[[Training], None]
 

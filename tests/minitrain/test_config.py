@@ -33,16 +33,22 @@ VALID: dict[str, st.SearchStrategy[Any]] = {
     "model.n_layer": st.integers(1, 4),
     "model.n_head": st.sampled_from([1, 2, 4]),
     "model.d_model": st.sampled_from([8, 32, 64]),
+    "model.dropout": st.floats(0, 0.9),
+    "model.qkv_bias": st.booleans(),
+    "model.tied_embedding": st.booleans(),
     "optimizer.name": st.sampled_from(["adamw", "adam"]),
     "optimizer.learning_rate": st.floats(1e-6, 1),
     "optimizer.betas": st.lists(st.floats(0, 0.999), min_size=2, max_size=2),
     "optimizer.eps": st.floats(1e-12, 1e-2),
     "optimizer.weight_decay": st.floats(0, 10),
+    "optimizer.decay_mask": st.sampled_from(["matrices", "no_embedding", "all"]),
     "optimizer.gradient_clip": st.one_of(st.none(), st.floats(1e-3, 10)),
     "schedule.warmup_steps": st.integers(0, 100),
     "schedule.final_fraction": st.floats(0, 1),
     "arithmetic.dtype": st.sampled_from(["float64", "float32"]),
     "arithmetic.grid_bits": st.one_of(st.none(), st.integers(1, 48)),
+    "arithmetic.autocast": st.sampled_from([None, "bfloat16", "float16"]),
+    "arithmetic.loss_scale": st.floats(1e-3, 2.0**64),
 }
 patches = st.fixed_dictionaries({}, optional=VALID)
 configs = patches.map(lambda patch: patched(Config(), patch))
