@@ -32,12 +32,11 @@ from myst_nb.core.variables import format_plain_text
 from myst_parser.config.main import MdParserConfig
 from nbformat import NotebookNode
 from pybtex.backends.markdown import Backend as MarkdownBackend
-from pybtex.database import BibliographyData, parse_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
-from course.bibliography import LanguageNeutralStyle  # noqa: E402
+from course.bibliography import LanguageNeutralStyle, references  # noqa: E402
 from course.card import with_card  # noqa: E402
 from course.execution import cache_path  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE, language_of, twin_of  # noqa: E402
@@ -199,7 +198,7 @@ class Resolver:
         return f"[{', '.join(numbers)}]"
 
     def _bibliography(self, _match: re.Match[str]) -> str:
-        entries = bibliography().entries
+        entries = references().entries
         style = LanguageNeutralStyle()
         lines = []
         for number, key in enumerate(self.cited, start=1):
@@ -214,11 +213,6 @@ class Resolver:
             target = target.with_suffix(".ipynb")
         path = Path(relpath(target, self.page.parent)).as_posix()
         return f"]({path}{match[2] or ''})"
-
-
-def bibliography() -> BibliographyData:
-    """The book's references."""
-    return parse_file(str(ROOT / "book" / "references.bib"))
 
 
 def build(page: Path) -> str:

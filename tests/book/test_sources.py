@@ -72,6 +72,16 @@ def test_every_page_has_a_card_and_a_summary(page: Page) -> None:
     assert {"kind", "minutes", "objectives"} <= set(page.front_matter["course"])
 
 
+@each_page
+def test_every_page_that_the_card_names_exists(page: Page) -> None:
+    """The card shows a file's name in place of a link as long as there is no such page."""
+    course = page.front_matter.get("course", {})
+    named = [*course.get("prerequisites", []), *course.get("concept", {}).get("next", [])]
+    folder = (ROOT / "book" / page.docname).parent
+    missing = [name for name in named if name.endswith(".md") and not (folder / name).exists()]
+    assert not missing
+
+
 def test_every_citation_is_in_the_bibliography() -> None:
     known = set(parse_file(str(ROOT / "book" / "references.bib")).entries)
     cited = {

@@ -14,7 +14,7 @@ from pages import ROOT, Page, all_pages, twins
 from course.execution import cache_path
 from course.languages import twin_of
 
-TRANSLATED = {"description", "summary", "objectives"}
+TRANSLATED = {"description", "summary", "objectives", "why", "skipped"}
 each_pair = pytest.mark.parametrize(("english", "spanish"), twins(), ids=lambda page: page.docname)
 
 
@@ -107,7 +107,7 @@ def comparable(value: Any, page: Page, key: str = "") -> Any:
         return len(value) if isinstance(value, list) else "text"
     if isinstance(value, dict):
         return {name: comparable(item, page, name) for name, item in value.items()}
-    if key == "prerequisites":
+    if key in ("prerequisites", "next"):
         return [
             item.replace(f"/{page.language}/", "/*/") if item.endswith(".md") else "text"
             for item in value

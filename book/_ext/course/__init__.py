@@ -42,4 +42,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", None, "html")
     # Before the theme's templates, some of which ours replace.
     app.config.templates_path.insert(0, str(Path(__file__).parent / "templates"))
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
+    return {
+        "version": "1",
+        "env_version": 2,
+        "parallel_read_safe": False,
+        "parallel_write_safe": False,
+    }

@@ -21,6 +21,10 @@ class Strings:
     minutes: str
     prerequisites: str
     objectives: str
+    why: str
+    skipped: str
+    next: str
+    papers: str
     summary_title: str
     """Title, in THIS language, of the summary that a page of the other language carries."""
     code_prompt_show: str
@@ -45,6 +49,10 @@ STRINGS = {
         minutes="min",
         prerequisites="Before you start",
         objectives="By the end you will be able to",
+        why="Why it matters",
+        skipped="What tutorials skip",
+        next="Where to go next",
+        papers="Papers",
         summary_title="In English, in one paragraph",
         code_prompt_show="Show the code",
         code_prompt_hide="Hide the code",
@@ -66,6 +74,10 @@ STRINGS = {
         minutes="min",
         prerequisites="Antes de empezar",
         objectives="Al terminar sabrás",
+        why="Por qué importa",
+        skipped="Lo que callan los tutoriales",
+        next="Por dónde seguir",
+        papers="Artículos",
         summary_title="En español, en un párrafo",
         code_prompt_show="Mostrar el código",
         code_prompt_hide="Ocultar el código",
