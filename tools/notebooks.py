@@ -11,25 +11,15 @@ twice; its outputs are stripped to the text that nbval compares; and what Jupyte
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
-from concurrent.futures import ProcessPoolExecutor
-from copy import deepcopy
-from multiprocessing import get_context
+from collections.abc import Callable
 from os.path import normpath, relpath
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import yaml
-from jupyter_cache import get_cache
-from myst_nb.core.config import NbParserConfig
-from myst_nb.core.execute import create_client
-from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
+from myst_nb.core.read import is_myst_markdown_notebook
 from myst_nb.core.variables import format_plain_text
-from myst_parser.config.main import MdParserConfig
 from nbformat import NotebookNode
 from pybtex.backends.markdown import Backend as MarkdownBackend
 
@@ -37,9 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 from course.bibliography import LanguageNeutralStyle, references  # noqa: E402
-from course.card import with_card  # noqa: E402
-from course.execution import cache_path  # noqa: E402
-from course.languages import DEFAULT_LANGUAGE, language_of, twin_of  # noqa: E402
+from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # noqa: E402
+from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
@@ -51,18 +40,6 @@ PAGE_LINK = re.compile(r"\]\(([^)\s:#]+\.md)(#[^)\s]*)?\)")
 HIDDEN_IMAGE = "application/papermill.record/image/png"
 DROPPED = re.compile(r"image/|widget-view")
 IMAGE_REFERENCE = re.compile(r"\{(?:numref|ref)\}`([^`<>]+)`")
-
-
-def docname_of(page: Path) -> str:
-    """Sphinx's name of a page: a lab is reached through the link ``book/labs``."""
-    relative = page.relative_to(ROOT)
-    parts = relative.parts[1:] if relative.parts[0] == "book" else relative.parts
-    return "/".join(parts).removesuffix(".md")
-
-
-def seen_by_sphinx(page: Path) -> Path:
-    """The path under which Sphinx reads a page; relative links are relative to it."""
-    return ROOT / "book" / f"{docname_of(page)}.md"
 
 
 def pages(paths: list[Path]) -> list[Path]:
@@ -78,41 +55,6 @@ def pages(paths: list[Path]) -> list[Path]:
     # Path.rglob does not follow book/labs, so a lab is found once, at its own place.
     resolved = sorted(path.resolve() for path in found)
     return [page for page in resolved if is_myst_markdown_notebook(page.read_text("utf-8"))]
-
-
-def execute(page: Path) -> tuple[NotebookNode, dict[str, NotebookNode]]:
-    """The page's notebook with its outputs, and what its cells glued.
-
-    Uses the book's own client and cache: whichever comes first executes, the other one reads.
-    """
-    path = seen_by_sphinx(page)
-    text = with_card(page.read_text("utf-8"), path, language_of(docname_of(page)))
-    extensions = yaml.safe_load((ROOT / "_config.yml").read_text())["parse"]
-    markdown = MdParserConfig(enable_extensions=set(extensions["myst_enable_extensions"]))
-    notebook = read_myst_markdown_notebook(text, config=markdown, path=path)
-    config = NbParserConfig(
-        execution_mode="cache",
-        execution_cache_path=str(cache_path()),
-        execution_timeout=900,
-        execution_raise_on_error=True,
-        execution_show_tb=True,
-    )
-    reader = {"type": "plugin", "name": "myst_nb_md"}
-    logger = PlainLogger(logging.getLogger("notebooks"))
-    client = create_client(deepcopy(notebook), str(path), config, logger, reader)
-    with client:
-        glued = client.glue_data
-    # The client takes glued outputs out of its notebook, but nbval will see them: read them again.
-    _, executed = get_cache(cache_path()).merge_match_into_notebook(notebook)
-    return executed, glued
-
-
-class PlainLogger(logging.LoggerAdapter[logging.Logger]):
-    """Takes the arguments that myst-nb passes to the loggers of Sphinx."""
-
-    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, Any]:
-        """Drop what the standard library does not know."""
-        return msg, {key: kwargs[key] for key in kwargs if key not in ("subtype", "line")}
 
 
 def plain_text(output: NotebookNode, specification: str) -> str:
@@ -208,7 +150,7 @@ class Resolver:
 
     def _link(self, match: re.Match[str]) -> str:
         """A link to a page leads to its notebook, at the place where the file really lies."""
-        target = Path(normpath(seen_by_sphinx(self.page).parent / match[1])).resolve()
+        target = Path(normpath(seen_by_sphinx(docname_of(self.page)).parent / match[1])).resolve()
         if target.exists() and is_myst_markdown_notebook(target.read_text("utf-8")):
             target = target.with_suffix(".ipynb")
         path = Path(relpath(target, self.page.parent)).as_posix()
@@ -217,7 +159,7 @@ class Resolver:
 
 def build(page: Path) -> str:
     """The text of the notebook beside a page."""
-    executed, glued = execute(page)
+    executed, glued = execute(docname_of(page))
     resolver = Resolver(page, glued)
     counter = 0
     for index, cell in enumerate(executed.cells):
@@ -243,20 +185,6 @@ def build(page: Path) -> str:
     return nbformat.writes(executed, version=4) + "\n"
 
 
-def execute_in_parallel(todo: list[Path], jobs: int) -> None:
-    """Fill the cache, several pages at once; of twins, which share a cache entry, only one."""
-    names = {docname_of(page): page for page in todo}
-    firsts = [
-        page
-        for name, page in names.items()
-        if language_of(name) == DEFAULT_LANGUAGE or twin_of(name, DEFAULT_LANGUAGE) not in names
-    ]
-    # Creates the cache's folder and database, which two processes cannot do at the same moment.
-    get_cache(cache_path()).list_cache_records()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        list(pool.map(execute, firsts))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the notebooks of the given pages; of all pages if none are given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -267,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     todo = pages(options.paths)
     if options.jobs > 1:
-        execute_in_parallel(todo, options.jobs)
+        fill_cache([docname_of(page) for page in todo], options.jobs)
     stale = []
     for page in todo:
         notebook = page.with_suffix(".ipynb")

@@ -1,19 +1,42 @@
-"""Where executed notebooks are cached.
+"""How pages are executed: through one cache, several at once.
 
 jupyter-cache recognises a notebook by its code cells. It cannot see that a change in ``src/`` or in
 ``experiments/`` changes what these cells print, so both are part of the cache's path.
+
+myst-nb executes a page when Sphinx reads it, one page after the other, and most pages keep one core
+busy. So before Sphinx reads, the pages that the cache lacks are executed in parallel.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import platform
+from collections.abc import Iterable, MutableMapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import yaml
+from jupyter_cache import get_cache
+from myst_nb.core.config import NbParserConfig
+from myst_nb.core.execute import create_client
+from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+
+from .card import with_card
+from .languages import language_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = (("src", "*.py"), ("experiments", "*.yaml"))
@@ -38,6 +61,95 @@ def cache_path() -> Path:
     return ROOT / "_build" / ".jupyter_cache" / fingerprint()
 
 
+def docname_of(page: Path) -> str:
+    """Sphinx's name of a page: a lab is reached through the link ``book/labs``."""
+    relative = page.relative_to(ROOT)
+    parts = relative.parts[1:] if relative.parts[0] == "book" else relative.parts
+    return "/".join(parts).removesuffix(".md")
+
+
+def seen_by_sphinx(docname: str) -> Path:
+    """The path under which Sphinx reads a page; relative links are relative to it."""
+    return ROOT / "book" / f"{docname}.md"
+
+
+def read(docname: str) -> NotebookNode:
+    """A page as the notebook that the book makes of it, not executed."""
+    path = seen_by_sphinx(docname)
+    text = with_card(path.read_text("utf-8"), path, language_of(docname))
+    extensions = yaml.safe_load((ROOT / "_config.yml").read_text())["parse"]
+    markdown = MdParserConfig(enable_extensions=set(extensions["myst_enable_extensions"]))
+    return read_myst_markdown_notebook(text, config=markdown, path=path)
+
+
+def execute(docname: str) -> tuple[NotebookNode, dict[str, NotebookNode]]:
+    """A page's notebook with its outputs, and what its cells glued.
+
+    Uses the book's own client and cache: whichever comes first executes, the other one reads.
+    """
+    notebook = read(docname)
+    config = NbParserConfig(
+        execution_mode="cache",
+        execution_cache_path=str(cache_path()),
+        execution_timeout=900,
+        execution_raise_on_error=True,
+        execution_show_tb=True,
+    )
+    reader = {"type": "plugin", "name": "myst_nb_md"}
+    logger = PlainLogger(logging.getLogger("notebooks"))
+    path = str(seen_by_sphinx(docname))
+    client = create_client(deepcopy(notebook), path, config, logger, reader)
+    with client:
+        glued = client.glue_data
+    # The client takes glued outputs out of its notebook, but nbval will see them: read them again.
+    _, executed = get_cache(cache_path()).merge_match_into_notebook(notebook)
+    return executed, glued
+
+
+class PlainLogger(logging.LoggerAdapter[logging.Logger]):
+    """Takes the arguments that myst-nb passes to the loggers of Sphinx."""
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, Any]:
+        """Drop what the standard library does not know."""
+        return msg, {key: kwargs[key] for key in kwargs if key not in ("subtype", "line")}
+
+
+def fill_cache(docnames: Iterable[str], jobs: int) -> None:
+    """Execute the pages that the cache lacks, `jobs` at once; of twins, which share an entry, one.
+
+    A page that fails is left to whoever reads it: it then fails there, where the error is reported.
+    """
+    cached = get_cache(cache_path())
+    cached.list_cache_records()  # creates the database, which two processes cannot do at once
+    missing: dict[tuple[str, ...], str] = {}
+    for docname in docnames:
+        notebook = read(docname)
+        try:
+            cached.match_cache_notebook(notebook)
+        except KeyError:
+            cells = tuple(cell["source"] for cell in notebook.cells if cell["cell_type"] == "code")
+            missing.setdefault(cells, docname)
+    if missing:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            list(pool.map(_execute_or_leave, missing.values()))
+
+
+def _execute_or_leave(docname: str) -> None:
+    with suppress(CellExecutionError):
+        execute(docname)
+
+
+def on_env_before_read_docs(_app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Execute what is about to be read."""
+    pages = [
+        name
+        for name in docnames
+        if language_of(name)
+        and is_myst_markdown_notebook(Path(env.doc2path(name)).read_text("utf-8"))
+    ]
+    fill_cache(pages, jobs=os.cpu_count() or 1)
+
+
 def on_config_inited(_app: Sphinx, config: Config) -> None:
     """Tell myst-nb where the cache lies."""
     config.nb_execution_cache_path = str(cache_path())
@@ -46,3 +158,4 @@ def on_config_inited(_app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
     app.connect("config-inited", on_config_inited)
+    app.connect("env-before-read-docs", on_env_before_read_docs)
