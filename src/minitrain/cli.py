@@ -1,17 +1,20 @@
-"""The command line: train, compare and verify runs. Bad input is one line and exit status 2."""
+"""The command line: train, sweep, compare, verify, generate. Bad input is one line and status 2."""
 
 import json
 import logging
 import math
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import pandas as pd
+import torch
 import typer
 from tqdm import tqdm
 
-from minitrain import dashboard, experiments
+from minitrain import dashboard, experiments, generate, table
 from minitrain.checkpoint import DamagedFile
 from minitrain.config import Config, assignment
 from minitrain.errors import UserError
@@ -19,6 +22,7 @@ from minitrain.files import write_atomically
 from minitrain.grid import short
 from minitrain.loop import Training, start, train
 from minitrain.store import Run, Store, read_run
+from minitrain.sweep import run_all
 
 app = typer.Typer(
     add_completion=False,
@@ -29,9 +33,40 @@ app = typer.Typer(
 
 T = TypeVar("T")
 
+
+def _number(option: str) -> Callable[[str], float]:
+    """A parser whose complaint names the option and the value."""
+
+    def parse(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise UserError(f"{option} {text!r}: expected a number") from None
+
+    return parse
+
+
+def _whole(option: str, least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise UserError(f"{option} {text!r}: expected a whole number from {least} to {most}")
+        return value
+
+    return parse
+
+
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's folder, or its name in the store.")
 ]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command(name="train")
@@ -40,14 +75,11 @@ def train_command(
         str, typer.Argument(metavar="EXPERIMENT", help="A folder that holds a config.yaml.")
     ],
     variant: Annotated[str, typer.Option(help="Which variant of it.")] = "control",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated."),
-    ] = None,
+    assignments: Assignments = None,
     link: Annotated[
         Path | None, typer.Option(help="Leave a link to the run's folder at this path.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train one variant of an experiment, or find it in the store."""
     changes = dict(assignment(text) for text in assignments or [])
@@ -58,6 +90,92 @@ def train_command(
     if link:
         _point(link, run.path)
     typer.echo(json.dumps(_summary(run)) if as_json else _report(run))
+
+
+@app.command(name="sweep")
+def sweep_command(
+    names: Annotated[
+        list[str], typer.Argument(metavar="EXPERIMENT...", help="Folders that hold a config.yaml.")
+    ],
+    variants: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help="Only this variant; may be repeated."),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="S1,S2,...", help="These seeds, not those of the file.")
+    ] = "",
+    assignments: Assignments = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid", metavar="KEY=V1,V2,...", help="Every value of a key; may be repeated."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write a table there, as .parquet and as .csv."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every variant, grid point and seed on all cores, or find them in the store."""
+    chosen = _seeds(seeds)
+    changes = dict(assignment(text) for text in assignments or [])
+    grid = dict(_axis(text) for text in axes or [])
+    points = [
+        point
+        for name in names
+        for point in experiments.load(name).points(
+            variants or (), seeds=chosen, grid=grid, changes=changes
+        )
+    ]
+    if output:
+        _check_output(output)
+    frame = table.of(run_all(point.config for point in points), points)
+    written = _write(frame, output) if output else []
+    if as_json:
+        files = [str(path) for path in written]
+        typer.echo(json.dumps({"runs": _records(frame), "files": files}))
+    else:
+        typer.echo("\n".join(map(str, written)) or table.overview(frame).to_string(index=False))
+
+
+@app.command(name="generate")
+def generate_command(
+    name: RunArgument,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help='The beginning, such as "go every day she ".')
+    ],
+    temperature: Annotated[
+        float,
+        typer.Option(
+            parser=_number("--temperature"), help="0: the most probable character; above: draw one."
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int,
+        typer.Option(parser=_whole("--seed", 0, 2**32 - 1), help="Decides what is drawn."),
+    ] = 0,
+    samples: Annotated[
+        int, typer.Option(parser=_whole("--samples", 1, 10_000), help="How many to draw.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Let a run's model complete a prompt, up to the full stop."""
+    run = _find_run(name)
+    if samples > 1 and temperature == 0:
+        raise UserError(f"--samples {samples}: at temperature 0 they would all be the same")
+    model = run.model().double()  # float64: the same text on every machine
+    generator = torch.Generator().manual_seed(seed)
+    completions = [generate.complete(model, prompt, temperature, generator) for _ in range(samples)]
+    values = {
+        "prompt": prompt,
+        "completions": completions,
+        "temperature": temperature,
+        "seed": seed,
+        "fingerprint": run.fingerprint,
+    }
+    lines = "\n".join(prompt + completion for completion in completions)
+    typer.echo(json.dumps(values) if as_json else lines)
 
 
 @app.command()
@@ -117,6 +235,46 @@ def _with_progress(config: Config, work: Callable[[Callable[[Training], None]], 
         return work(on_step)
 
 
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(f"--seeds {text!r}: expected whole numbers, such as 42,43") from None
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    """``"optimizer.weight_decay=0.1,1"`` as a key and its YAML values."""
+    key, equals, values = text.partition("=")
+    if not key or not equals:
+        raise UserError(f"--grid {text!r}: expected KEY=V1,V2,...")
+    return assignment(f"{key}=[{values}]", "--grid")
+
+
+def _check_output(output: Path) -> None:
+    """Before anything is trained: that the table can be written in the end."""
+    if output.is_dir():
+        raise UserError(f"-o {output}: is a folder; name a table in it")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"-o {output}: cannot write the table: {error.strerror}") from None
+
+
+def _write(frame: pd.DataFrame, output: Path) -> list[Path]:
+    try:
+        return table.write(frame, output)
+    except OSError as error:
+        raise UserError(f"-o {output}: cannot write the table: {error.strerror}") from None
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON values; what is missing is null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
 def _check_link(link: Path) -> None:
     if link.exists() and not link.is_symlink():
         raise UserError(f"--link {link}: is there already, and is not a link")
@@ -131,6 +289,10 @@ def _point(link: Path, target: Path) -> None:
         raise UserError(f"--link {link}: {error.strerror}") from None
 
 
+def _smoke_test(run: Run) -> str:
+    return generate.complete(run.model().double(), generate.SMOKE_TEST)
+
+
 def _summary(run: Run) -> dict[str, Any]:
     """The run's result as JSON values; a loss that is not finite is null."""
     losses = {"train_loss": run.last.train_loss, "val_loss": run.last.val_loss}
@@ -140,6 +302,8 @@ def _summary(run: Run) -> dict[str, Any]:
         "tokens": run.tokens,
         "seconds": run.seconds,
         "tokens_per_second": run.tokens / run.seconds,
+        "prompt": generate.SMOKE_TEST,
+        "completion": _smoke_test(run),
         **{name: loss if math.isfinite(loss) else None for name, loss in losses.items()},
         "diverged": run.diverged,
         "run_dir": str(run.path),
@@ -155,6 +319,7 @@ def _report(run: Run) -> str:
         "tokens/second": f"{run.tokens / run.seconds:,.0f}",
         "train loss": f"{run.last.train_loss:.6f}",
         "val loss": f"{run.last.val_loss:.6f}",
+        "completion": f"{generate.SMOKE_TEST}{_smoke_test(run)}",
         "fingerprint": f"{short(run.fingerprint)}  ({run.fingerprint})",
         "run": str(run.path),
     }
@@ -166,9 +331,12 @@ def main() -> None:
     logging.basicConfig(format="minitrain: %(message)s")
     try:
         sys.exit(app(standalone_mode=False))
-    except (typer.TyperException, UserError) as error:
+    except typer.TyperException as error:
         if str(error):  # empty when typer has printed the help instead
-            print(f"minitrain: {error}", file=sys.stderr)
+            print(f"minitrain: {error.format_message()}", file=sys.stderr)
+        sys.exit(2)
+    except UserError as error:
+        print(f"minitrain: {error}", file=sys.stderr)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         print("minitrain: interrupted; run the same command again to resume", file=sys.stderr)

@@ -188,12 +188,12 @@ def _leaves(patch: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     return leaves
 
 
-def assignment(text: str) -> tuple[str, Any]:
-    """``"optimizer.weight_decay=0.1"`` as a key and a YAML value."""
+def assignment(text: str, option: str = "--set") -> tuple[str, Any]:
+    """``"optimizer.weight_decay=0.1"`` as a key and a YAML value; `option` is who asks."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UserError(f"--set {text!r}: expected KEY=VALUE")
-    return key, _parse_yaml(value, f"--set {text!r}")
+        raise UserError(f"{option} {text!r}: expected KEY=VALUE")
+    return key, _parse_yaml(value, f"{option} {text!r}")
 
 
 def read_yaml(path: Path) -> Any:

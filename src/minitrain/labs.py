@@ -79,9 +79,9 @@ class Lab:
         If the store lacks any run that the experiment shows, all missing ones are trained now, in
         one go: that keeps every core busy to the end, which several small calls would not.
         """
-        shown = experiments.load(self.experiment).shown()
-        found = dict(zip(shown, run_all(shown.values()), strict=True))
-        return {v: [run for (variant, _), run in found.items() if variant == v] for v in variants}
+        points = experiments.load(self.experiment).points()
+        found = list(zip(points, run_all(point.config for point in points), strict=True))
+        return {v: [run for point, run in found if point.variant == v] for v in variants}
 
     def check(self, answer: str, progress: Progress | None = None) -> Check:
         """Whether `answer`, ``"key=value"``, turns the broken run into the healthy one.

@@ -139,8 +139,8 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("- base", "expected the keys base, variants, seeds, breaks, got ['base']"),
-        ("", "expected the keys base, variants, seeds, breaks, got None"),
+        ("- base", "expected the keys base, variants, grid, seeds, breaks, got ['base']"),
+        ("", "expected the keys base, variants, grid, seeds, breaks, got None"),
         ("base: [", "not YAML: "),
         (GOOD + "\nextra: 3\n", "extra: unknown key (got 3)"),
         ("base: {seed: 1}\n", "variants: expected at least one variant (got None)"),
@@ -153,7 +153,7 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
         ("base: {}\nvariants: {a: {model: 1}}\n", "variants.a: model: is a section"),
         ("base: {}\nvariants: {a: {steps: 10}}\n", "variants.a: config: schedule.warmup_steps"),
         (TWO + "breaks: 3\n", "breaks: expected names of variants (got 3)"),
-        (TWO + "seeds: {a: 1}\n", "seeds: expected a list for each variant (got {'a': 1})"),
+        (TWO + "seeds: {a: 1}\n", "seeds.a: expected a list of values (got 1)"),
         (TWO + "seeds: {c: [1]}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {b: c}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {c: a}\n", "no variant 'c'; it has a, b"),
