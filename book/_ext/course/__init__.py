@@ -12,8 +12,30 @@ from . import (
     bibliography,
     card,
     catalogues,
+    claims,
+    concept_map,
     downloads,
     execution,
+    generated,
+    glossary,
+    navigation,
+    numbering,
+    prompts,
+    repository,
+    search,
+)
+
+MODULES = (
+    alternates,
+    bibliography,
+    card,
+    catalogues,
+    claims,
+    concept_map,
+    downloads,
+    execution,
+    generated,
+    glossary,
     navigation,
     numbering,
     prompts,
@@ -24,19 +46,7 @@ from . import (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up all parts of the extension."""
-    for module in (
-        alternates,
-        bibliography,
-        card,
-        catalogues,
-        downloads,
-        execution,
-        navigation,
-        numbering,
-        prompts,
-        repository,
-        search,
-    ):
+    for module in MODULES:
         module.setup(app)
     # Jupyter Book always sets this option of sphinx_comments, which the book does not load.
     app.add_config_value("comments_config", None, "html")

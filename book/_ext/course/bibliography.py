@@ -1,4 +1,4 @@
-"""A bibliography style that reads the same in every language.
+"""A bibliography style that reads the same in every language, and the page of all references.
 
 Pages cite with ``{footcite:p}`` and list with ``{footbibliography}``: entries then belong to one
 page, so twins can cite the same keys. pybtex's own styles write "and", "In" and "edited by"; this
@@ -7,17 +7,24 @@ one only puts commas and full stops between the fields.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from pybtex.database import BibliographyData, parse_file
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsortedStyle
 from pybtex.style.template import field, first_of, href, join, names, optional, sentence, tag
+from pybtex_docutils import Backend
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+from .generated import Part, Place, link, pages_in_order, register, stored
 
 NAME = "course"
+CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 FILE = Path(__file__).resolve().parents[2] / "references.bib"
 
 
@@ -73,6 +80,66 @@ def reference(key: str) -> str:
     return f"{authors} ({entry.fields['year']}): *{entry.fields['title']}*"
 
 
-def setup(_app: Sphinx | None = None) -> None:
-    """Make the style known to pybtex."""
+# The page of all references ----------------------------------------------------------------------
+
+
+def citations(env: BuildEnvironment) -> dict[str, list[str]]:
+    """The keys that each page cites."""
+    return stored(env, "course_citations")
+
+
+def on_source_read(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Note what a page cites, its card included."""
+    found = [key.strip() for keys in CITATION.findall(source[0]) for key in keys.split(",")]
+    citations(app.env)[docname] = sorted(set(found))
+
+
+def on_purge(_app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Forget a page that is removed or read again."""
+    citations(env).pop(docname, None)
+
+
+def cited(place: Place) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Each reference as text, by author and year, with the pages that cite it."""
+    cites = citations(place.env)
+    pages = [
+        (docname, place.env.titles[docname].astext())
+        for docname in pages_in_order(place.env, place.language)
+    ]
+    return [
+        (key, [(docname, title) for docname, title in pages if key in cites.get(docname, [])])
+        for key in sorted(references().entries, key=lambda key: (reference(key).casefold(), key))
+    ]
+
+
+def state(place: Place) -> Any:
+    """What the page of references depends on."""
+    texts = [repr(references().entries[key]) for key, _ in cited(place)]
+    return cited(place), texts
+
+
+def all_references(place: Place) -> list[nodes.Node]:
+    """Every entry, with links to the pages that cite it."""
+    style, backend = LanguageNeutralStyle(), Backend()
+    found = nodes.bullet_list(classes=["course-references"])
+    for key, pages in cited(place):
+        (formatted,) = style.format_entries([references().entries[key]])
+        item = nodes.list_item("", backend.paragraph(formatted), ids=[f"reference-{key}"])
+        if pages:
+            paragraph = nodes.paragraph("", f"{place.words.cited_in}: ", classes=["cited-in"])
+            for index, (docname, title) in enumerate(pages):
+                if index:
+                    paragraph += nodes.Text(", ")
+                paragraph += link(docname, title)
+            item += paragraph
+        found += item
+    return [found]
+
+
+def setup(app: Sphinx) -> None:
+    """Make the style known to pybtex and connect this module to Sphinx."""
     register_plugin("pybtex.style.formatting", NAME, LanguageNeutralStyle)
+    # After the card has been added.
+    app.connect("source-read", on_source_read, priority=600)
+    app.connect("env-purge-doc", on_purge)
+    register(app, "all-references", Part(all_references, state))

@@ -27,6 +27,7 @@ the page, and ``tools/notebooks.py`` when it writes the notebook: JupyterLab sho
 
 from __future__ import annotations
 
+import posixpath
 import re
 from os.path import normpath
 from pathlib import Path
@@ -39,6 +40,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 
 from .bibliography import reference
+from .generated import stored
 from .languages import LANGUAGES, language_of
 from .strings import STRINGS, Strings
 
@@ -225,16 +227,25 @@ def card_and_summary(text: str, page: Path, language: str | None) -> list[str]:
 
 
 def _cards(env: BuildEnvironment) -> dict[str, list[str]]:
-    """What each page that has been read carries under its heading; kept with the environment."""
-    if not hasattr(env, "course_cards"):
-        env.course_cards = {}  # type: ignore[attr-defined]
-    return env.course_cards  # type: ignore[attr-defined]
+    """What each page that has been read carries under its heading."""
+    return stored(env, "course_cards")
+
+
+def required_pages(env: BuildEnvironment) -> dict[str, list[str]]:
+    """The pages that each page's card names as prerequisites."""
+    return stored(env, "course_prerequisites")
 
 
 def on_source_read(app: Sphinx, docname: str, source: list[str]) -> None:
     """Add card and summary to a page that is being read."""
     page, language = Path(app.env.doc2path(docname)), language_of(docname)
     _cards(app.env)[docname] = card_and_summary(source[0], page, language)
+    course = split_front_matter(source[0])[0].get("course", {})
+    required_pages(app.env)[docname] = [
+        posixpath.normpath(posixpath.join(posixpath.dirname(docname), item)).removesuffix(".md")
+        for item in course.get("prerequisites", [])
+        if item.endswith(".md")
+    ]
     source[0] = with_card(source[0], page, language)
 
 
@@ -258,6 +269,7 @@ def on_get_outdated(
 def on_purge(_app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     """Forget a page that is removed or read again."""
     _cards(env).pop(docname, None)
+    required_pages(env).pop(docname, None)
 
 
 def mark_labels(_app: Sphinx, doctree: nodes.document) -> None:

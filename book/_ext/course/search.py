@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search import IndexBuilder, js_index
 
+from .generated import expand
 from .languages import DEFAULT_LANGUAGE, LANGUAGES, SEARCH_PAGES, language_of
 
 FOLDER = "_static/search"
@@ -44,12 +45,15 @@ def new_index(env: BuildEnvironment, language: str) -> IndexBuilder:
     return index
 
 
-def fill(index: IndexBuilder, env: BuildEnvironment, language: str) -> None:
+def fill(index: IndexBuilder, app: Sphinx, language: str) -> None:
     """Index all pages of one language."""
+    env = app.env
     for docname in sorted(env.found_docs):
         if language_of(docname) == language:
             title = env.titles[docname].astext()
-            index.feed(docname, env.doc2path(docname, False), title, env.get_doctree(docname))
+            doctree = env.get_doctree(docname)
+            expand(app, docname, doctree)
+            index.feed(docname, env.doc2path(docname, False), title, doctree)
 
 
 def write_scripts(index: IndexBuilder, folder: Path, language: str) -> None:
@@ -106,7 +110,7 @@ def on_build_finished(app: Sphinx, exception: Exception | None) -> None:
     output = Path(app.outdir)
     for language in LANGUAGES:
         index = new_index(app.env, language)
-        fill(index, app.env, language)
+        fill(index, app, language)
         write_scripts(index, output / FOLDER / language, language)
     # Written by the theme for the search that is switched off, and therefore without content.
     (output / "_static" / "language_data.js").unlink(missing_ok=True)

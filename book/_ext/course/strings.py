@@ -27,6 +27,16 @@ class Strings:
     papers: str
     summary_title: str
     """Title, in THIS language, of the summary that a page of the other language carries."""
+    sources: dict[str, str]
+    """What the texts are called that the course grew from."""
+    verdicts: dict[str, str]
+    claims_columns: tuple[str, ...]
+    """The columns of a chapter's table of claims."""
+    claims_total: str
+    map_label: str
+    map_needs: str
+    map_needs_nothing: str
+    cited_in: str
     code_prompt_show: str
     code_prompt_hide: str
     toggle_show: str
@@ -54,6 +64,26 @@ STRINGS = {
         next="Where to go next",
         papers="Papers",
         summary_title="In English, in one paragraph",
+        sources={
+            "lab": "Lab text",
+            "adamw": "AdamW text",
+            "concept": "Concept page",
+            "interventions": "Interventions post",
+            "masks": "Mask exercise",
+        },
+        verdicts={
+            "holds": "holds",
+            "part": "holds in part",
+            "elsewhere": "holds elsewhere",
+            "fails": "does not hold",
+            "unmeasured": "not measured here",
+        },
+        claims_columns=("Source", "Claim", "Measured", "Verdict", "What holds"),
+        claims_total="Total",
+        map_label="Which chapter builds on which",
+        map_needs="builds on",
+        map_needs_nothing="a place to start",
+        cited_in="Cited in",
         code_prompt_show="Show the code",
         code_prompt_hide="Hide the code",
         toggle_show="Click to show",
@@ -79,6 +109,26 @@ STRINGS = {
         next="Por dónde seguir",
         papers="Artículos",
         summary_title="En español, en un párrafo",
+        sources={
+            "lab": "Texto del laboratorio",
+            "adamw": "Texto de AdamW",
+            "concept": "Ficha del concepto",
+            "interventions": "Entrada sobre intervenciones",
+            "masks": "Ejercicio de máscaras",
+        },
+        verdicts={
+            "holds": "se cumple",
+            "part": "se cumple en parte",
+            "elsewhere": "se cumple en otro régimen",
+            "fails": "no se cumple",
+            "unmeasured": "no se mide aquí",
+        },
+        claims_columns=("Fuente", "Afirmación", "Medición", "Veredicto", "Lo que vale"),
+        claims_total="Total",
+        map_label="Qué capítulo se apoya en cuál",
+        map_needs="se apoya en",
+        map_needs_nothing="puedes empezar aquí",
+        cited_in="Citado en",
         code_prompt_show="Mostrar el código",
         code_prompt_hide="Ocultar el código",
         toggle_show="Pulsa para mostrar",
