@@ -105,7 +105,7 @@ def jax() -> Contestant:
     import jax as jax_library
     import jax.numpy as jnp
 
-    from benchmarks import jax_gpt
+    from minitrain import jax_gpt
 
     parameters = jax_gpt.initial_parameters(CONFIG)
     compiled, state = jax_gpt.make_step(CONFIG)
@@ -125,7 +125,7 @@ def same_bytes(steps: int) -> tuple[str, str]:
     """The fingerprints after some steps of one run, by minitrain and by JAX."""
     import jax.numpy as jnp
 
-    from benchmarks import jax_gpt
+    from minitrain import jax_gpt
 
     ours = loop.start(CONFIG)
     parameters = jax_gpt.initial_parameters(CONFIG)

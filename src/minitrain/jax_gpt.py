@@ -1,7 +1,8 @@
 """The run of minitrain, written in JAX and Optax: same model, same optimizer, same grid, float64.
 
-It shares with minitrain the corpus, the schedule and the initial values, and nothing that computes.
-Parameters are a flat dict with PyTorch's names, so that both have the same fingerprint.
+It shares with minitrain the corpus, the schedule, the initial values and the rule of what decays,
+and nothing that computes. Parameters are a flat dict with PyTorch's names, so that both have the
+same fingerprint. Nothing else in minitrain imports this module: who does not use it needs no JAX.
 """
 
 from collections.abc import Callable
@@ -14,15 +15,29 @@ import optax
 import torch
 from jax import Array
 
-from minitrain import grid, loop
-from minitrain.config import Config
+from minitrain import corpus, grid, loop, optim
+from minitrain.config import Config, flat
 from minitrain.corpus import PAD
+from minitrain.errors import UserError
 from minitrain.schedule import learning_rate
 
 Parameters = dict[str, Array]
 Step = Callable[[Parameters, Any, Array, Array], tuple[Parameters, Any]]
 
+# What is written here has these values; minitrain knows others.
+_ONLY = {
+    "model.dropout": 0.0,
+    "model.qkv_bias": True,
+    "model.tied_embedding": True,
+    "optimizer.gradient_clip": None,
+    "arithmetic.dtype": "float64",
+    "arithmetic.autocast": None,
+    "arithmetic.loss_scale": 1.0,
+}
+
+# Numbers of 64 bits are off by default; a machine with an accelerator would pick it, and warn.
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", "cpu")
 
 
 def initial_parameters(config: Config) -> Parameters:
@@ -80,16 +95,43 @@ def loss(p: Parameters, config: Config, inputs: Array, targets: Array) -> Array:
     return -jnp.where(wanted, of_target[..., 0], 0.0).sum() / wanted.sum()
 
 
-def make_step(config: Config) -> tuple[Step, Any]:
-    """A compiled update ``step(parameters, state, inputs, targets)``, and its first state."""
+def decay_mask(parameters: Parameters, mask: optim.Mask) -> dict[str, bool]:
+    """What Optax wants of a mask: a tree like that of the parameters, True where decay applies."""
+
+    def decays(path: tuple[Any, ...], value: Array) -> bool:
+        return optim.decays(path[-1].key, value, mask)  # type: ignore[arg-type]
+
+    tree: dict[str, bool] = jax.tree_util.tree_map_with_path(decays, parameters)
+    return tree
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """The optimizer of `config`, put together from the pieces of Optax."""
+    settings = config.optimizer
     rates = jnp.array([learning_rate(step, config) for step in range(config.steps)])
-    optimizer = optax.adamw(
-        lambda count: rates[count],
-        *config.optimizer.betas,
-        eps=config.optimizer.eps,
-        weight_decay=config.optimizer.weight_decay,
-        mask=lambda p: {name: value.ndim >= 2 for name, value in p.items()},
+    beta1, beta2 = settings.betas
+    adam = optax.scale_by_adam(beta1, beta2, settings.eps)
+    decay = optax.add_decayed_weights(
+        settings.weight_decay, lambda parameters: decay_mask(parameters, settings.decay_mask)
     )
+    descend = optax.scale_by_learning_rate(lambda count: rates[count])
+    if settings.name == "adam":
+        return optax.chain(decay, adam, descend)
+    return optax.chain(adam, decay, descend)
+
+
+def make_step(
+    config: Config, optimizer: optax.GradientTransformation | None = None
+) -> tuple[Step, Any]:
+    """A compiled update ``step(parameters, state, inputs, targets)``, and its first state.
+
+    optimizer: in place of the one that `config` describes. Raises `UserError` for a config that has
+    more to it than is written here.
+    """
+    for field, value in flat(config).items():
+        if field in _ONLY and value != _ONLY[field]:
+            raise UserError(f"jax_gpt: {field}: only {_ONLY[field]!r} is supported (got {value!r})")
+    optimizer = optimizer or make_optimizer(config)
     scale = 2.0**config.arithmetic.grid_bits if config.arithmetic.grid_bits else None
 
     def step(p: Parameters, state: Any, inputs: Array, targets: Array) -> tuple[Parameters, Any]:
@@ -101,3 +143,17 @@ def make_step(config: Config) -> tuple[Step, Any]:
         return p, state
 
     return jax.jit(step, donate_argnums=(0, 1)), optimizer.init(initial_parameters(config))
+
+
+def train(config: Config, optimizer: optax.GradientTransformation | None = None) -> Parameters:
+    """The parameters at the end of a run: same start, same batches, same steps as minitrain's.
+
+    Batches are not cut to their longest item, which changes no result: one shape, one compilation.
+    """
+    step, state = make_step(config, optimizer)
+    parameters = initial_parameters(config)
+    data = corpus.encoded("train")
+    inputs, targets = data.inputs.numpy(), data.targets.numpy()
+    for rows in loop.batch_indices(config).numpy():
+        parameters, state = step(parameters, state, inputs[rows], targets[rows])
+    return parameters
