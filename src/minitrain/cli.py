@@ -33,6 +33,8 @@ app = typer.Typer(
 
 T = TypeVar("T")
 
+INTERRUPTED = 130  # the exit status after Ctrl-C
+
 
 def _number(option: str) -> Callable[[str], float]:
     """A parser whose complaint names the option and the value."""
@@ -330,14 +332,16 @@ def main() -> None:
     """Entry point: `UserError` becomes one line on stderr and exit status 2."""
     logging.basicConfig(format="minitrain: %(message)s")
     try:
-        sys.exit(app(standalone_mode=False))
+        status = app(standalone_mode=False)
     except typer.TyperException as error:
         if str(error):  # empty when typer has printed the help instead
             print(f"minitrain: {error.format_message()}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
     except UserError as error:
         print(f"minitrain: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
     except (typer.Abort, KeyboardInterrupt):
+        status = INTERRUPTED
+    if status == INTERRUPTED:  # this is also how typer reports Ctrl-C
         print("minitrain: interrupted; run the same command again to resume", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(status)

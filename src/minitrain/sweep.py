@@ -38,7 +38,7 @@ def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
     return [runs[config] for config in wanted]
 
 
-def cost(config: Config) -> float:
+def cost(config: Config) -> int:
     """About how long a run takes, in units of its own: for comparing configs, nothing else.
 
     The constants are fitted to measured times. The unit is a forward pass of one item, times the
@@ -50,7 +50,7 @@ def cost(config: Config) -> float:
     records = (config.steps // config.eval_interval + 2) * (corpus.N_TRAIN + corpus.N_VAL)
     width = config.model.d_model
     passes = (steps + records) * config.model.n_layer * width * (width + 128)
-    return passes / 2 if config.arithmetic.dtype == "float32" else passes
+    return int(passes / 2 if config.arithmetic.dtype == "float32" else passes)
 
 
 def _train(configs: Sequence[Config], store: Store) -> None:
@@ -208,10 +208,12 @@ class _Progress:
 
     def reach(self, config: Config, step: int) -> None:
         """A run has made update number `step`."""
+        if not self.steps:  # the processes have started: from here on, time is training
+            self.bar.reset(self.total)
         if config not in self.steps:
-            self._take_off(config, self._cost_of(config, step - 1))
+            self._take_off(config, self._done(config, step - 1))
             self.steps[config] = step - 1
-        done = self._cost_of(config, step - self.steps[config])
+        done = self._done(config, step) - self._done(config, self.steps[config])
         self.steps[config] = step
         self.left[config] -= done
         self.bar.update(done)
@@ -222,10 +224,10 @@ class _Progress:
         self.finished += 1
         self._show()
 
-    def _cost_of(self, config: Config, steps: int) -> float:
-        return cost(config) * steps / config.steps
+    def _done(self, config: Config, step: int) -> int:
+        return cost(config) * step // config.steps
 
-    def _take_off(self, config: Config, amount: float) -> None:
+    def _take_off(self, config: Config, amount: int) -> None:
         self.left[config] -= amount
         self.total -= amount
         self.bar.total = self.total
