@@ -87,7 +87,8 @@ class Experiment:
             seed_source = "--seeds" if seeds else f"{self.path}: seeds.{variant}"
             for values in product(*axes.values()):
                 at = patched(config, dict(zip(axes, values, strict=True)), grid_source)
-                coordinates = {key: value for key, value in flat(at).items() if key in axes}
+                leaves = flat(at)
+                coordinates = {key: leaves[key] for key in axes}
                 for seed in seeds or self.seeds.get(variant, (config.seed,)):
                     seeded = patched(at, {"seed": seed}, seed_source)
                     found.append(Point(self.id, variant, coordinates, seed, seeded))

@@ -1,6 +1,7 @@
 """An experiment is a healthy config and patches; a break is a patch of one leaf."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,8 +27,17 @@ breaks:
   break: control
 """
 
+GRID = """
+base: {seed: 5, optimizer: {learning_rate: 0.01, weight_decay: 0.5}}
+variants: {one: {}, two: {model: {n_layer: 1}}}
+grid:
+  optimizer.weight_decay: [0, 1e-1]
+  batch_size: [4, 8, 16]
+"""
+
 TWO = "base: {}\nvariants: {a: {}, b: {seed: 1, model: {n_layer: 1}}}\n"
 
+LABS = [name for name in FOUND if "-break-" in name]
 BREAKS = [(name, broken) for name in FOUND for broken in load(ROOT / name).breaks]
 
 
@@ -55,11 +65,19 @@ def test_the_course_has_experiments() -> None:
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_every_experiment_has_a_break_and_its_control(name: str) -> None:
+def test_every_experiment_shows_runs_and_none_of_them_twice(name: str) -> None:
     experiment = load(name)
-    assert all(isinstance(config, Config) for config in experiment.variants().values())
-    assert experiment.breaks["break"] == "control"
+    points = experiment.points()
     assert experiment.id == name
+    assert points
+    assert all(isinstance(config, Config) for config in experiment.variants().values())
+    assert len({point.config for point in points}) == len(points)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_has_a_break_and_its_control(name: str) -> None:
+    experiment = load(name)
+    assert experiment.breaks["break"] == "control"
 
 
 @pytest.mark.parametrize(("name", "broken"), BREAKS)
@@ -70,7 +88,7 @@ def test_a_break_is_a_patch_of_one_leaf(name: str, broken: str) -> None:
     assert len([key for key in a if a[key] != b[key]]) == 1
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", LABS)
 def test_the_control_is_the_base(name: str) -> None:
     experiment = load(name)
     assert experiment.config("control") == experiment.base
@@ -110,6 +128,94 @@ def test_changes_come_on_top_of_a_variant(folder: Path) -> None:
     assert (config.seed, config.optimizer.weight_decay) == (7, 0.25)
     with pytest.raises(UserError, match=r"^--set: optimizer.lr: unknown key \(got 1\)$"):
         experiment.config("break", {"optimizer.lr": 1})
+
+
+def test_every_combination_of_a_grid_is_a_point_of_every_variant(folder: Path) -> None:
+    (folder / "config.yaml").write_text(GRID + "seeds: [1, 2]\n")
+    points = load(folder).points()
+    expected = [
+        (variant, weight_decay, batch_size, seed)
+        for variant in ("one", "two")
+        for weight_decay in (0.0, 0.1)
+        for batch_size in (4, 8, 16)
+        for seed in (1, 2)
+    ]
+    assert [(p.variant, *p.coordinates.values(), p.seed) for p in points] == expected
+    for point in points:
+        leaves = flat(point.config)
+        assert set(point.coordinates) == {"optimizer.weight_decay", "batch_size"}
+        assert {key: leaves[key] for key in point.coordinates} == point.coordinates
+        assert (leaves["seed"], point.experiment) == (point.seed, folder.name)
+        assert leaves["model.n_layer"] == {"one": 2, "two": 1}[point.variant]
+
+
+def test_without_seeds_every_variant_has_that_of_its_config(folder: Path) -> None:
+    (folder / "config.yaml").write_text("base: {seed: 3}\nvariants: {a: {}, b: {seed: 4}}\n")
+    assert [(p.variant, p.seed, dict(p.coordinates)) for p in load(folder).points()] == [
+        ("a", 3, {}),
+        ("b", 4, {}),
+    ]
+
+
+def test_a_variant_that_the_file_gives_no_seeds_is_a_point_only_when_it_is_named(
+    folder: Path,
+) -> None:
+    (folder / "config.yaml").write_text(GOOD + "seeds: {break: [7, 8]}\n")
+    experiment = load(folder)
+    assert [(p.variant, p.seed) for p in experiment.points()] == [("break", 7), ("break", 8)]
+    assert [(p.variant, p.seed) for p in experiment.points(["control"])] == [("control", 1)]
+
+
+def test_points_may_have_other_seeds_values_and_keys(folder: Path) -> None:
+    (folder / "config.yaml").write_text(GRID + "seeds: [1, 2]\n")
+    points = load(folder).points(
+        ["two"],
+        seeds=[9],
+        grid={"batch_size": [2], "model.d_model": [8, 16]},
+        changes={"steps": 300},
+    )
+    assert [(p.variant, p.seed, p.config.steps) for p in points] == [("two", 9, 300)] * 4
+    assert list(points[0].coordinates) == ["optimizer.weight_decay", "batch_size", "model.d_model"]
+    assert [tuple(p.coordinates.values()) for p in points] == [
+        (0.0, 2, 8),
+        (0.0, 2, 16),
+        (0.1, 2, 8),
+        (0.1, 2, 16),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"variants": ["three"]}, "no variant 'three'; it has one, two"),
+        ({"seeds": [1, 1]}, "--seeds: is there twice (got 1)"),
+        ({"seeds": [-1]}, "--seeds: seed: "),
+        ({"grid": {"seed": [1]}}, "--grid: seed: seeds have a list of their own"),
+        ({"grid": {"steps": []}}, "--grid: steps: expected a list of values (got [])"),
+        ({"grid": {"stpes": [1]}}, "--grid: stpes: unknown key (got 1)"),
+        ({"grid": {"optimizer": [1]}}, "--grid: optimizer: is a section"),
+        ({"changes": {"seed": 1}}, "--set: seed: the sweep sets it; give its values with --seeds"),
+        ({"changes": {"batch_size": 1}}, "--set: batch_size: the sweep sets it"),
+        ({"changes": {"stpes": 1}}, "--set: stpes: unknown key (got 1)"),
+    ],
+)
+def test_impossible_points_are_one_line(
+    folder: Path, arguments: dict[str, Any], message: str
+) -> None:
+    (folder / "config.yaml").write_text(GRID)
+    with pytest.raises(UserError) as error:
+        load(folder).points(**arguments)
+    assert str(error.value).removeprefix(f"{folder / 'config.yaml'}: ").startswith(message)
+
+
+def test_what_is_shown_has_a_name_only_without_a_grid(folder: Path) -> None:
+    (folder / "config.yaml").write_text(GOOD + "seeds: [7, 8]\n")
+    experiment = load(folder)
+    assert list(experiment.shown()) == [(v, s) for v in experiment.patches for s in (7, 8)]
+    assert experiment.shown()["break", 8] == experiment.config("break", {"seed": 8})
+    (folder / "config.yaml").write_text(GRID)
+    with pytest.raises(UserError, match="grid: a variant and a seed do not name one run"):
+        load(folder).shown()
 
 
 def test_an_unknown_variant_is_named_with_those_there_are(folder: Path) -> None:
@@ -154,6 +260,20 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
         ("base: {}\nvariants: {a: {steps: 10}}\n", "variants.a: config: schedule.warmup_steps"),
         (TWO + "breaks: 3\n", "breaks: expected names of variants (got 3)"),
         (TWO + "seeds: {a: 1}\n", "seeds.a: expected a list of values (got 1)"),
+        (TWO + "seeds: 1\n", "seeds: expected a list for each variant (got 1)"),
+        (TWO + "seeds: {a: []}\n", "seeds.a: expected a list of values (got [])"),
+        (TWO + "seeds: {a: [1, 2, 1]}\n", "seeds.a: is there twice (got 1)"),
+        (TWO + "seeds: {a: [x]}\n", "seeds.a: seed: "),
+        (TWO + "grid: [1]\n", "grid: expected a list of values for each key (got [1])"),
+        (TWO + "grid: {steps: 1}\n", "grid: steps: expected a list of values (got 1)"),
+        (TWO + "grid: {steps: []}\n", "grid: steps: expected a list of values (got [])"),
+        (TWO + "grid: {steps: [300, 300]}\n", "grid: steps: is there twice (got 300)"),
+        (TWO + "grid: {steps: [many]}\n", "grid: steps: "),
+        (TWO + "grid: {steps: [1000, 50]}\n", "grid: config: schedule.warmup_steps"),
+        (TWO + "grid: {stpes: [300]}\n", "grid: stpes: unknown key (got 300)"),
+        (TWO + "grid: {seed: [300]}\n", "grid: seed: seeds have a list of their own (got [300])"),
+        (TWO + "grid: {optimizer: [1]}\n", "grid: optimizer: is a section, not a value (got 1)"),
+        (TWO + "grid: {model.n_layer: [2]}\n", "grid: model.n_layer: variants.b sets it too"),
         (TWO + "seeds: {c: [1]}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {b: c}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {c: a}\n", "no variant 'c'; it has a, b"),
