@@ -157,7 +157,7 @@ def _axes(grid: object, source: str) -> dict[str, tuple[Any, ...]]:
 
 def _seeds(path: Path, seeds: object, variants: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """The seeds of each variant; one list is for all of them."""
-    by_variant = {variant: seeds for variant in variants} if isinstance(seeds, list) else seeds
+    by_variant = dict.fromkeys(variants, seeds) if isinstance(seeds, list) else seeds
     if not isinstance(by_variant, Mapping):
         raise UserError(f"{path}: seeds: expected a list for each variant (got {seeds!r})")
     for variant, each in by_variant.items():
