@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ MODULES = (
 )
 
 
+def code_fingerprint() -> str:
+    """A hash of the extension's own code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up all parts of the extension."""
     for module in MODULES:
@@ -54,7 +63,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.templates_path.insert(0, str(Path(__file__).parent / "templates"))
     return {
         "version": "1",
-        "env_version": 2,
+        # Pages that this code has read are read again when it changes.
+        "env_version": code_fingerprint(),
         "parallel_read_safe": False,
         "parallel_write_safe": False,
     }

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from pybtex.database import BibliographyData, parse_file
+from pybtex.database import BibliographyData, Person, parse_file
 from pybtex.plugin import register_plugin
+from pybtex.richtext import Text
 from pybtex.style.formatting.unsrt import Style as UnsortedStyle
-from pybtex.style.template import field, first_of, href, join, names, optional, sentence, tag
+from pybtex.style.template import field, first_of, href, join, node, optional, sentence, tag
 from pybtex_docutils import Backend
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -28,12 +29,19 @@ CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 FILE = Path(__file__).resolve().parents[2] / "references.bib"
 
 
+TYPES = (
+    "article", "book", "inbook", "incollection", "inproceedings", "manual", "misc", "online",
+    "phdthesis", "techreport", "unpublished",
+)  # fmt: skip
+SHOWN_AUTHORS = 8
+"""Of more authors than these the first few are named."""
+
+
 class LanguageNeutralStyle(UnsortedStyle):  # type: ignore[misc]
     """Authors, title, venue, year, link: for every type of entry."""
 
     def _entry(self, _entry: Any) -> Any:
-        authors = sentence[names("author", sep=", ")]
-        title = sentence[tag("em")[field("title", raw=True)]]
+        title = sentence[tag("em")[field("title")]]
         venue = first_of[
             optional[field("journal")],
             optional[field("booktitle")],
@@ -47,14 +55,27 @@ class LanguageNeutralStyle(UnsortedStyle):  # type: ignore[misc]
             optional[join["doi:", href(join["https://doi.org/", doi])[doi]]],
             optional[href(url)[url]],
         ]
-        return join(sep=" ")[authors, title, where, link]
+        return join(sep=" ")[sentence[authors()], title, where, link]
 
-    get_article_template = _entry
-    get_inproceedings_template = _entry
-    get_book_template = _entry
-    get_techreport_template = _entry
-    get_misc_template = _entry
-    get_online_template = _entry
+
+for _type in TYPES:
+    setattr(LanguageNeutralStyle, f"get_{_type}_template", LanguageNeutralStyle._entry)
+
+
+@node  # type: ignore[untyped-decorator]
+def authors(_children: Any, context: Any) -> Text:
+    """The authors, first names first."""
+    people = [person for person in context["entry"].persons["author"] if not is_others(person)]
+    more = len(people) < len(context["entry"].persons["author"])
+    if len(people) > SHOWN_AUTHORS:
+        people, more = people[:3], True
+    named = Text(", ").join(context["style"].format_name(p, False).format() for p in people)
+    return Text(named, " et al") if more else named
+
+
+def is_others(person: Person) -> bool:
+    """Whether this is BibTeX's ``and others``."""
+    return [*person.first_names, *person.last_names] == ["others"]
 
 
 def references() -> BibliographyData:
@@ -74,10 +95,14 @@ def reference(key: str) -> str:
     """
     entry = references().entries[key]
     people = [
-        " ".join([*person.prelast_names, *person.last_names]) for person in entry.persons["author"]
+        "et al."
+        if is_others(person)
+        else " ".join(map(str, [*person.rich_prelast_names, *person.rich_last_names]))
+        for person in entry.persons["author"]
     ]
-    authors = ", ".join(people) if len(people) < 4 else f"{people[0]} et al."
-    return f"{authors} ({entry.fields['year']}): *{entry.fields['title']}*"
+    named = ", ".join(people) if len(people) < 4 else f"{people[0]} et al."
+    title = Text.from_latex(entry.fields["title"]).render_as("text")
+    return f"{named.replace(', et al.', ' et al.')} ({entry.fields['year']}): *{title}*"
 
 
 # The page of all references ----------------------------------------------------------------------

@@ -12,11 +12,13 @@ entry's anchor, the same in every language: chapters link to ``../glossary.md#we
 from __future__ import annotations
 
 import unicodedata
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 CLASS = "course-glossary"
@@ -33,9 +35,7 @@ class Define(SphinxDirective):
         (name,) = self.arguments
         parsed, messages = self.state.inline_text(self.options["term"], self.lineno)
         term = nodes.term("", "", *parsed)
-        term["names"] = [name]
-        # Links on the page itself find it by this; a second entry of this name is complained of.
-        self.state.document.note_explicit_target(term, term)
+        term["ids"] = [name]
         definition = nodes.definition()
         self.state.nested_parse(self.content, self.content_offset, definition)
         item = nodes.definition_list_item("", term, definition)
@@ -52,25 +52,34 @@ def sort_key(text: str) -> str:
     return "".join(letter for letter in plain if letter.isalnum() or letter.isspace())
 
 
-def on_doctree_read(app: Sphinx, doctree: nodes.document) -> None:
-    """Put the entries in order and make their names known to links from other pages."""
-    lists = [found for found in doctree.findall(nodes.definition_list) if CLASS in found["classes"]]
-    if not lists:
-        return
-    items = sorted((entry[0] for entry in lists), key=lambda item: sort_key(item[0].astext()))
-    first, *others = lists
-    for other in others:
-        other.parent.remove(other)
-    first.children = []
-    first.extend(items)
-    # The table that MyST looks in for the anchor of a link to another page; it knows headings.
-    slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
-    for item in items:
-        (name,) = item[0]["ids"]
-        slugs[name] = (0, name, item[0].astext())
+class Order(SphinxTransform):
+    """Puts the entries in order and makes their names known to links."""
+
+    default_priority = 878
+    """Before MyST resolves links within the page."""
+
+    def apply(self, **_kwargs: Any) -> None:
+        found = self.document.findall(nodes.definition_list)
+        lists = [entries for entries in found if CLASS in entries["classes"]]
+        if not lists:
+            return
+        items = sorted((one[0] for one in lists), key=lambda item: sort_key(item[0].astext()))
+        first, *others = lists
+        for other in others:
+            other.parent.remove(other)
+        first.children = []
+        first.extend(items)
+        # The tables in which MyST looks up anchors, for links on the page and from other pages.
+        here = self.document.myst_slugs = getattr(self.document, "myst_slugs", {})
+        elsewhere = self.env.metadata[self.env.docname].setdefault("myst_slugs", {})
+        for item in items:
+            (name,) = item[0]["ids"]
+            if name in here:
+                raise ExtensionError(f"{self.env.docname}: {name!r} is defined twice")
+            here[name] = elsewhere[name] = (0, name, item[0].astext())
 
 
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
     app.add_directive("define", Define)
-    app.connect("doctree-read", on_doctree_read)
+    app.add_transform(Order)

@@ -6,6 +6,8 @@ the twins' numbers equal, and a new chapter does not renumber the chapters after
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -17,8 +19,18 @@ def renumber(numbers: dict[str, dict[str, tuple[int, ...]]]) -> None:
             per_kind[anchor] = (position,)
 
 
+def restore(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Give Sphinx back the numbers that it assigned in the last build.
+
+    It writes every page whose numbers are not those of the last build: with ours, all of them.
+    """
+    env.toc_fignumbers = deepcopy(getattr(env, "course_site_numbers", {}))
+    return []
+
+
 def on_get_updated(_app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Renumber all pages; no page needs writing that Sphinx would not write."""
+    env.course_site_numbers = deepcopy(env.toc_fignumbers)  # type: ignore[attr-defined]
     for numbers in env.toc_fignumbers.values():
         renumber(numbers)
     return []
@@ -26,5 +38,6 @@ def on_get_updated(_app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
-    # After Sphinx's own TocTreeCollector (priority 500) has assigned its numbers.
+    # Around Sphinx's own TocTreeCollector (priority 500), which assigns its numbers.
+    app.connect("env-get-updated", restore, priority=100)
     app.connect("env-get-updated", on_get_updated, priority=900)

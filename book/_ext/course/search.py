@@ -15,7 +15,7 @@ from typing import Any
 from docutils import nodes
 from jinja2 import Template
 from sphinx import package_dir
-from sphinx.application import Sphinx
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search import IndexBuilder, js_index
 
@@ -104,10 +104,14 @@ def on_page_context(
 
 
 def on_build_finished(app: Sphinx, exception: Exception | None) -> None:
-    """Write one index per language."""
+    """Write one index per language, unless nothing was read since the last one was written."""
     if exception is not None or app.builder.format != "html":
         return
     output = Path(app.outdir)
+    written = output / FOLDER / LANGUAGES[-1] / "searchindex.js"
+    read = Path(app.doctreedir, ENV_PICKLE_FILENAME)
+    if written.exists() and written.stat().st_mtime > read.stat().st_mtime:
+        return
     for language in LANGUAGES:
         index = new_index(app.env, language)
         fill(index, app, language)
