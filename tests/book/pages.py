@@ -57,6 +57,16 @@ class Page:
         return language
 
     @property
+    def course(self) -> dict[str, Any]:
+        """The fields that make the card; a reference page has none."""
+        course: dict[str, Any] = self.front_matter.get("course", {})
+        return course
+
+    @property
+    def is_theory(self) -> bool:
+        return self.course.get("kind") == "theory" and "phase-" in self.docname
+
+    @property
     def notebook_path(self) -> Path:
         return self.path.with_suffix(".ipynb")
 
@@ -130,7 +140,31 @@ class Page:
 def all_pages() -> list[Page]:
     """Every page that belongs to a language, chapters and labs."""
     found = [*ROOT.glob("book/e[ns]/**/*.md"), *ROOT.glob("labs/e[ns]/**/*.md")]
-    return [Page(path) for path in sorted(found) if path.name != "claims.md"]
+    return [Page(path) for path in sorted(found)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of a table of claims, as written."""
+
+    page: Page
+    cells: tuple[str, ...]
+
+
+def claims(page: Page) -> list[Claim]:
+    """The rows of a page's tables of claims, their headers included."""
+    found = []
+    for directive in page.directives:
+        if directive.name == "list-table" and directive.options.get("class") == "claims":
+            for row in re.split(r"^\* - ", directive.text, flags=re.M)[1:]:
+                cells = re.split(r"^  - ", row, flags=re.M)
+                found.append(Claim(page, tuple(" ".join(cell.split()) for cell in cells)))
+    return found
+
+
+def theory() -> list[Page]:
+    """The theory chapters."""
+    return [page for page in all_pages() if page.is_theory]
 
 
 def twins() -> list[tuple[Page, Page]]:

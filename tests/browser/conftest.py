@@ -13,19 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    """The built site."""
-    folder = ROOT / "_build" / "html"
-    if not (folder / "index.html").exists():
-        pytest.fail(f"there is no built site at {folder}: run make book", pytrace=False)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ DOCNAMES = sorted(
     for tree in ("en", "es", "labs/en", "labs/es")
     if (folder / tree).is_dir() and not (folder.name == "book" and tree.startswith("labs"))
     for path in (folder / tree).rglob("*.md")
-    if path.name != "claims.md"
 )
 ALL = ["index", "search-en", "search-es", *DOCNAMES]
 LABS = [name for name in DOCNAMES if name.startswith("labs/")]

@@ -16,6 +16,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from .card import required_pages
@@ -60,7 +61,7 @@ class Layout:
 
 
 def layers_of(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
-    """The layer of each page: below all pages that it builds on. ``ValueError`` if in a circle.
+    """The layer of each page: below all pages that it builds on.
 
     >>> layers_of("abc", [("a", "b"), ("b", "c"), ("a", "c")])
     {'a': 0, 'b': 1, 'c': 2}
@@ -73,7 +74,7 @@ def layers_of(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
                 layer[after], moved = layer[before] + 1, True
         if not moved:
             return layer
-    raise ValueError(f"the prerequisites of {', '.join(names)} run in a circle")
+    raise ExtensionError(f"the prerequisites of {', '.join(names)} run in a circle")
 
 
 def layout(names: Sequence[str], edges: Sequence[Edge]) -> Layout:
@@ -303,6 +304,8 @@ class Drawing(nodes.General, nodes.Element):  # type: ignore[misc]
 def concept_map(place: Place) -> list[nodes.Node]:
     """The drawing, and under it the same in words."""
     concepts, edges = graph(place)
+    if not concepts:
+        return []
     drawing = Drawing(concepts=concepts, edges=edges, label=place.words.map_label)
     return [drawing, _in_words(place, concepts, edges)]
 
