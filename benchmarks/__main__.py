@@ -23,7 +23,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds A B C D A B C D ...")
     parser.add_argument("--steps", type=int, default=20, help="training steps in each turn")
-    parser.add_argument("--build", action="store_true", help="also time a cold and a warm build")
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="also time a cold, a warm and a prose-only build, and each page",
+    )
     return parser.parse_args()
 
 
@@ -110,8 +114,12 @@ def main() -> None:
             os.sched_setaffinity(0, before)
         for name in THREADS:
             os.environ.pop(name)
-        cold, warm = build_time.measure()
-        print(f"\njupyter-book build book/: cold {cold:.1f} s, warm {warm:.1f} s")
+        times = build_time.measure()
+        print(
+            f"\njupyter-book build book/: cold {times.cold:.1f} s, warm {times.warm:.1f} s,"
+            f" after one more sentence {times.prose:.1f} s\n\nThe pages in the cold build:\n\n"
+            f"{times.pages}"
+        )
 
 
 if __name__ == "__main__":
