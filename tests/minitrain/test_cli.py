@@ -3,16 +3,23 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 
-from minitrain import cli
-from minitrain.config import patched
+from minitrain import cli, experiments, generate, loop, sweep
+from minitrain.config import Config, patched
+from minitrain.store import Store, read_run
 
 SHORT = (
     "--set=steps=12",
@@ -47,6 +54,47 @@ def minitrain(
     return call
 
 
+EXPERIMENT_WITH_GRID = """
+base:
+  steps: {steps}
+  batch_size: 4
+  eval_interval: 1000
+  model: {{n_layer: 1, n_head: 2, d_model: 8}}
+  optimizer: {{learning_rate: 0.01, weight_decay: 1.0}}
+  schedule: {{warmup_steps: 2}}
+variants:
+  sweep: {{}}
+  other: {{optimizer: {{name: adam}}}}
+grid:
+  optimizer.weight_decay: [0.0, 1.0]
+seeds: {{sweep: [1, 2, 3]}}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> str:
+    """The folder of an experiment with six short runs."""
+    return write_grid(tmp_path, steps=12)
+
+
+def write_grid(folder: Path, steps: int) -> str:
+    (folder / "99-grid").mkdir()
+    text = EXPERIMENT_WITH_GRID.format(steps=steps)
+    (folder / "99-grid" / "config.yaml").write_text(text, encoding="utf-8")
+    return str(folder / "99-grid")
+
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in this process: starting others takes seconds."""
+
+    def train(configs: Sequence[Config], store: Store) -> None:
+        for config in configs:
+            store.get(config)
+
+    monkeypatch.setattr(sweep, "_train", train)
+
+
 def short_run(minitrain: Call, *arguments: str) -> dict[str, object]:
     done = minitrain("train", EXPERIMENT, *SHORT, *arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -71,6 +119,15 @@ def test_the_report_has_what_a_reader_compares(minitrain: Call) -> None:
         assert word in report
     assert str(values["fingerprint"]) in report
     assert str(values["run_dir"]) in report
+
+
+def test_the_report_ends_with_the_smoke_test(minitrain: Call) -> None:
+    values = short_run(minitrain)
+    assert values["prompt"] == generate.SMOKE_TEST
+    model = read_run(Path(str(values["run_dir"]))).model()
+    assert values["completion"] == generate.complete(model, generate.SMOKE_TEST)
+    report = minitrain("train", EXPERIMENT, *SHORT).stdout
+    assert f"completion     {values['prompt']}{values['completion']}\n" in report
 
 
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
@@ -126,6 +183,243 @@ def test_compare_writes_one_page_that_needs_no_network(minitrain: Call, tmp_path
     assert "schedule.final_fraction" not in html
 
 
+@pytest.mark.usefixtures("train_here")
+def test_a_sweep_is_every_variant_grid_point_and_seed(minitrain: Call, grid: str) -> None:
+    done = minitrain("sweep", grid, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    values = json.loads(done.stdout)
+    places = [(r["variant"], r["optimizer.weight_decay"], r["seed"]) for r in values["runs"]]
+    assert places == [("sweep", decay, seed) for decay in (0.0, 1.0) for seed in (1, 2, 3)]
+    assert values["files"] == []
+    row = values["runs"][0]
+    assert (row["experiment"], row["steps"], row["optimizer.gradient_clip"]) == (
+        "99-grid",
+        12,
+        None,
+    )
+    trained = minitrain("train", grid, "--variant=sweep", "--set=seed=2", "--json")
+    assert json.loads(trained.stdout)["fingerprint"] == values["runs"][4]["fingerprint"]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_options_of_a_sweep_choose_its_points(minitrain: Call, grid: str) -> None:
+    options = ("--variant=other", "--seeds=7,8", "--set=steps=10", "--grid=batch_size=2,4")
+    rows = json.loads(minitrain("sweep", grid, *options, "--json").stdout)["runs"]
+    assert {(r["variant"], r["optimizer.name"], r["steps"]) for r in rows} == {
+        ("other", "adam", 10)
+    }
+    assert [(r["optimizer.weight_decay"], r["batch_size"], r["seed"]) for r in rows] == [
+        (decay, batch, seed) for decay in (0.0, 1.0) for batch in (2, 4) for seed in (7, 8)
+    ]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_values_of_a_grid_may_be_lists(minitrain: Call, grid: str) -> None:
+    betas = "--grid=optimizer.betas=[0.9, 0.95],[0.9, 0.999]"
+    rows = json.loads(minitrain("sweep", grid, betas, "--seeds=1", "--json").stdout)["runs"]
+    assert [row["optimizer.betas.1"] for row in rows] == [0.95, 0.999, 0.95, 0.999]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_several_experiments_are_one_sweep(minitrain: Call, grid: str, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    second = write_grid(tmp_path / "more", steps=14)
+    rows = json.loads(minitrain("sweep", grid, second, "--seeds=1", "--json").stdout)["runs"]
+    assert [row["steps"] for row in rows] == [12, 12, 14, 14]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_without_a_table_a_sweep_prints_a_line_for_each_point(minitrain: Call, grid: str) -> None:
+    head, *lines = minitrain("sweep", grid).stdout.splitlines()
+    names = ("train_loss", "val_loss", "test_loss", "test_accuracy")
+    assert head.split() == ["optimizer.weight_decay", "runs", *names]
+    assert [line.split()[:2] for line in lines] == [["0.0", "3"], ["1.0", "3"]]
+    assert all("…" in line for line in lines)
+
+
+@pytest.mark.usefixtures("train_here")
+@pytest.mark.parametrize("name", ["table", "table.csv", "new/table.parquet"])
+def test_a_sweep_writes_its_table_twice(
+    minitrain: Call, grid: str, tmp_path: Path, name: str
+) -> None:
+    done = minitrain("sweep", grid, "-o", str(tmp_path / name))
+    parquet, csv = map(Path, done.stdout.split())
+    assert parquet == (tmp_path / name).with_suffix(".parquet")
+    frame = pd.read_parquet(parquet)
+    assert frame["seed"].tolist() == [1, 2, 3, 1, 2, 3]
+    assert csv.read_text(encoding="utf-8").count("\n") == 7
+    rows = json.loads(minitrain("sweep", grid, "--json").stdout)["runs"]
+    assert list(frame) == list(rows[0])
+    assert frame["test_loss"].tolist() == [row["test_loss"] for row in rows]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_a_run_that_diverges_is_a_row_with_missing_values(minitrain: Call, grid: str) -> None:
+    rate = "--grid=optimizer.learning_rate=1e-9,1e6"
+    wild = (rate, "--grid=optimizer.weight_decay=1e6", "--seeds=1", "--set=steps=30")
+    tame, diverged = json.loads(minitrain("sweep", grid, *wild, "--json").stdout)["runs"]
+    assert (tame["diverged"], diverged["diverged"]) == (False, True)
+    assert diverged["steps_taken"] < 30
+    assert diverged["val_loss"] is diverged["test_loss"] is diverged["completion"] is None
+    assert minitrain("sweep", grid, *wild).returncode == 0
+
+
+def test_nothing_is_trained_for_a_table_that_cannot_be_written(
+    minitrain: Call, grid: str, tmp_path: Path
+) -> None:
+    for output in ("/proc/table", str(tmp_path)):
+        done = minitrain("sweep", grid, "-o", output)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"minitrain: -o {output}: ")
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+class Sweep:
+    """`minitrain sweep` in processes of its own, as a terminal would start it."""
+
+    def __init__(self, experiment: str, folder: Path):
+        self.store = folder / "runs"
+        self.primary, secondary = pty.openpty()
+        termios.tcsetwinsize(secondary, (24, 80))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "minitrain", "sweep", experiment, "-o", folder / "table"],
+            env={**os.environ, "MINITRAIN_STORE": str(self.store), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=secondary,
+            start_new_session=True,
+        )
+        os.close(secondary)
+        self.shown = b""
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # the other end was closed
+            while part := os.read(self.primary, 10_000):
+                self.shown += part
+
+    def interrupt_with(self, number: signal.Signals) -> None:
+        """Send a signal once a run has finished and another has a checkpoint.
+
+        Ctrl-C goes to every process of the terminal, SIGKILL to the one that was started.
+        """
+        while not (self.finished() and list(self.store.glob(".partial/[0-9a-f]*"))):
+            assert self.process.poll() is None, self.shown
+            time.sleep(0.01)
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+        assert len(self.children) >= 2
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
+    def finished(self) -> list[Path]:
+        return list(self.store.glob("[0-9a-f]*/SHA256SUMS"))
+
+    def wait(self) -> int:
+        status = self.process.wait(timeout=300)
+        self.reader.join()
+        os.close(self.primary)
+        return status
+
+
+def test_ctrl_c_ends_a_sweep_with_one_line_and_all_its_processes(tmp_path: Path) -> None:
+    begun = Sweep(write_grid(tmp_path, steps=500), tmp_path)
+    begun.interrupt_with(signal.SIGINT)
+    assert begun.wait() == 130
+    assert not psutil.wait_procs(begun.children, timeout=60)[1]
+    assert b"Traceback" not in begun.shown
+    assert b"/6 runs" in begun.shown
+    assert begun.shown.split(b"\r")[-2].strip() == (
+        b"minitrain: interrupted; run the same command again to resume"
+    )
+    assert 1 <= len(begun.finished()) < 6
+    assert not list(tmp_path.glob("table*"))
+
+
+def test_a_killed_sweep_leaves_no_process_and_resumes_to_the_same_table(tmp_path: Path) -> None:
+    experiment = write_grid(tmp_path, steps=500)
+    killed = Sweep(experiment, tmp_path)
+    killed.interrupt_with(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not psutil.wait_procs(killed.children, timeout=60)[1]
+    assert b"Traceback" not in killed.shown
+    times = {path: path.stat().st_mtime_ns for path in killed.finished()}
+    assert 1 <= len(times) < 6
+
+    resumed = Sweep(experiment, tmp_path)
+    assert resumed.wait() == 0, resumed.shown
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    frame = pd.read_parquet(tmp_path / "table.parquet")
+    csv = pd.read_csv(
+        tmp_path / "table.csv",
+        dtype=frame.dtypes.to_dict(),
+        keep_default_na=False,
+        na_values=[""],
+    )
+    pd.testing.assert_frame_equal(csv, frame, check_exact=True)
+    configs = [point.config for point in experiments.load(experiment).points()]
+    alone = [loop.train(loop.start(config)).fingerprint() for config in configs]
+    assert frame["fingerprint"].tolist() == alone
+
+
+def test_a_run_completes_a_prompt(minitrain: Call) -> None:
+    run = str(short_run(minitrain)["run_dir"])
+    prompt = "go every day she "
+    model = read_run(Path(run)).model()
+    greedy = minitrain("generate", run, prompt)
+    assert (greedy.returncode, greedy.stderr) == (0, "")
+    assert greedy.stdout == f"{prompt}{generate.complete(model, prompt)}\n"
+    three = ("--temperature", "1.5", "--seed", "3", "--samples", "3")
+    lines = minitrain("generate", run, prompt, *three).stdout.splitlines()
+    assert len(set(lines)) == 3
+    assert all(line.startswith(prompt) for line in lines)
+    values = json.loads(minitrain("generate", run, prompt, *three, "--json").stdout)
+    assert [prompt + completion for completion in values["completions"]] == lines
+    assert (values["seed"], values["temperature"], values["prompt"]) == (3, 1.5, prompt)
+    assert minitrain("generate", run, prompt, *three).stdout.splitlines() == lines
+    other = minitrain("generate", run, prompt, "--temperature=1.5", "--seed=4").stdout
+    assert other.splitlines() != lines[:1]
+
+
+BAD_GENERATION = {
+    "an empty prompt": ([""], "prompt: expected at least one character (got '')"),
+    "an unknown character": (["Go"], "prompt: not in the vocabulary: 'G' (got 'Go')"),
+    "a prompt that is too long": (["a" * 33], "prompt: 33 characters do not fit"),
+    "a negative temperature": (
+        ["a", "--temperature=-1"],
+        "temperature: expected 0 or more (got -1",
+    ),
+    "no temperature at all": (
+        ["a", "--temperature=nan"],
+        "temperature: expected 0 or more (got nan",
+    ),
+    "an endless temperature": (
+        ["a", "--temperature=inf"],
+        "temperature: expected 0 or more (got inf",
+    ),
+    "a temperature in words": (
+        ["a", "--temperature=hot"],
+        "--temperature 'hot': expected a number",
+    ),
+    "a negative seed": (["a", "--seed=-1"], "--seed '-1': expected a whole number"),
+    "a seed that is too large": (["a", "--seed=4294967296"], "--seed '4294967296': expected"),
+    "no sample": (["a", "--samples=0"], "--samples '0': expected a whole number from 1 to"),
+    "samples that are all equal": (["a", "--samples=2"], "--samples 2: at temperature 0"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "line"), BAD_GENERATION.values(), ids=BAD_GENERATION.keys())
+def test_a_bad_generation_is_one_line_and_status_2(
+    minitrain: Call, arguments: list[str], line: str
+) -> None:
+    done = minitrain("generate", str(short_run(minitrain)["run_dir"]), *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"minitrain: {line}")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_run_may_be_named_by_its_address(minitrain: Call, tmp_path: Path) -> None:
     values = short_run(minitrain)
     done = minitrain("verify", Path(str(values["run_dir"])).name)
@@ -163,7 +457,21 @@ BAD = {
     "a missing experiment": (["train", "nowhere"], "nowhere"),
     "an unknown variant": (["train", EXPERIMENT, "--variant", "brake"], "brake"),
     "an unknown option": (["train", EXPERIMENT, "--fast"], "--fast"),
-    "a missing argument": (["train"], "experiment"),
+    "a missing argument": (["train"], "EXPERIMENT"),
+    "nothing to sweep": (["sweep"], "EXPERIMENT"),
+    "an experiment that is not there": (["sweep", EXPERIMENT, "nowhere"], "nowhere"),
+    "a seed in words": (["sweep", EXPERIMENT, "--seeds", "42,x"], "--seeds '42,x'"),
+    "a seed below 0": (["sweep", EXPERIMENT, "--seeds", "-1"], "seed: "),
+    "a seed twice": (["sweep", EXPERIMENT, "--seeds", "1,1"], "--seeds: is there twice (got 1)"),
+    "a grid of no key": (["sweep", EXPERIMENT, "--grid", "=1"], "--grid '=1'"),
+    "a grid of no value": (["sweep", EXPERIMENT, "--grid", "steps="], "--grid: steps: expected"),
+    "a grid that is not YAML": (["sweep", EXPERIMENT, "--grid", "steps=["], "not YAML"),
+    "a grid of an unknown key": (["sweep", EXPERIMENT, "--grid", "stpes=1"], "stpes: unknown key"),
+    "a grid of seeds": (["sweep", EXPERIMENT, "--grid", "seed=1"], "--grid: seed"),
+    "a seed that is set": (["sweep", EXPERIMENT, "--set", "seed=1"], "--set: seed"),
+    "a variant that is not there": (["sweep", EXPERIMENT, "--variant", "brake"], "brake"),
+    "generation from nothing": (["generate", "nowhere", "go "], "nowhere: no such run"),
+    "no prompt": (["generate", "nowhere"], "PROMPT"),
     "an unknown command": (["trian"], "trian"),
     "a folder that is no run": (["verify", "src"], "src"),
     "a run that is not there": (["compare", "a", "b"], "a"),
