@@ -101,7 +101,7 @@ def reference(key: str) -> str:
         for person in entry.persons["author"]
     ]
     named = ", ".join(people) if len(people) < 4 else f"{people[0]} et al."
-    title = Text.from_latex(entry.fields["title"]).render_as("text")
+    title = str(Text.from_latex(entry.fields["title"]))
     return f"{named.replace(', et al.', ' et al.')} ({entry.fields['year']}): *{title}*"
 
 

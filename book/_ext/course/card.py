@@ -80,7 +80,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
 
 def heading_of(path: Path) -> str:
     """The text of a page's first heading."""
-    _, body = split_front_matter(path.read_text(encoding="utf-8"))
+    body = FRONT_MATTER.sub("", path.read_text(encoding="utf-8"))
     match = HEADING.search(body)
     if match is None:
         raise ValueError(f"{path}: no heading")

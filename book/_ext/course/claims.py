@@ -218,6 +218,12 @@ def of_source(place: Place) -> list[tuple[str, Claim]]:
     return [(docname, claim) for docname, claim in collected(place) if claim.source == source]
 
 
+def claimed(doctree: nodes.document) -> list[nodes.row]:
+    """The rows of a page that hold a claim."""
+    found = [row for table in tables(doctree) for row in rows(table)[1]]
+    return [row for row in found if "course_claim" in row]
+
+
 def ledger_state(place: Place) -> list[tuple[str, str, Claim]]:
     """What the ledger of one source depends on."""
     return [
@@ -227,13 +233,9 @@ def ledger_state(place: Place) -> list[tuple[str, str, Claim]]:
 
 def ledger(place: Place) -> list[nodes.Node]:
     """The rows of one source with a link to where each was measured."""
-    doctrees: dict[str, list[nodes.row]] = {}
     body = []
     for docname, claim in of_source(place):
-        if docname not in doctrees:
-            doctree = place.env.get_doctree(docname)
-            doctrees[docname] = [row for row in doctree.findall(nodes.row) if "course_claim" in row]
-        row = doctrees[docname][claim.number]
+        row = claimed(place.doctree(docname))[claim.number]
         cells = [moved(cell, docname, place.docname) for cell in row]
         where = nodes.paragraph("", "", _where(place, docname, claim), classes=["claim-where"])
         body.append(shown(cells, row["classes"], where=where))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from docutils import nodes
@@ -30,6 +30,14 @@ class Place:
     env: BuildEnvironment
     docname: str
     argument: str
+    doctrees: dict[str, nodes.document] = field(default_factory=dict)
+    """Other pages, once they have been loaded: shared by all parts of a page."""
+
+    def doctree(self, docname: str) -> nodes.document:
+        """Another page as it was read."""
+        if docname not in self.doctrees:
+            self.doctrees[docname] = self.env.get_doctree(docname)
+        return self.doctrees[docname]
 
     @property
     def language(self) -> str:
@@ -115,8 +123,9 @@ def fill_in_addresses(app: Sphinx, docname: str, tree: nodes.Element) -> None:
 
 def expand(app: Sphinx, docname: str, document: nodes.document) -> None:
     """Replace the placeholders in a page's doctree."""
+    doctrees: dict[str, nodes.document] = {}
     for placeholder in list(document.findall(Generated)):
-        place = Place(app.env, docname, placeholder["argument"])
+        place = Place(app.env, docname, placeholder["argument"], doctrees)
         made = PARTS[placeholder["name"]].make(place)
         for node in made:
             if isinstance(node, nodes.Element):

@@ -15,7 +15,7 @@ from typing import Any
 from docutils import nodes
 from jinja2 import Template
 from sphinx import package_dir
-from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
+from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search import IndexBuilder, js_index
 
@@ -54,6 +54,17 @@ def fill(index: IndexBuilder, app: Sphinx, language: str) -> None:
             doctree = env.get_doctree(docname)
             expand(app, docname, doctree)
             index.feed(docname, env.doc2path(docname, False), title, doctree)
+
+
+def pages_read(env: BuildEnvironment, language: str) -> str:
+    """When each page of a language was read."""
+    doctrees = Path(env.doctreedir)
+    times = [
+        f"{docname} {(doctrees / f'{docname}.doctree').stat().st_mtime_ns}"
+        for docname in sorted(env.found_docs)
+        if language_of(docname) == language
+    ]
+    return "\n".join(times)
 
 
 def write_scripts(index: IndexBuilder, folder: Path, language: str) -> None:
@@ -104,18 +115,19 @@ def on_page_context(
 
 
 def on_build_finished(app: Sphinx, exception: Exception | None) -> None:
-    """Write one index per language, unless nothing was read since the last one was written."""
+    """Write the index of each language of which a page was read."""
     if exception is not None or app.builder.format != "html":
         return
     output = Path(app.outdir)
-    written = output / FOLDER / LANGUAGES[-1] / "searchindex.js"
-    read = Path(app.doctreedir, ENV_PICKLE_FILENAME)
-    if written.exists() and written.stat().st_mtime > read.stat().st_mtime:
-        return
     for language in LANGUAGES:
-        index = new_index(app.env, language)
-        fill(index, app, language)
-        write_scripts(index, output / FOLDER / language, language)
+        folder = output / FOLDER / language
+        stamp, state = Path(app.doctreedir, f"search-{language}"), pages_read(app.env, language)
+        done = stamp.exists() and stamp.read_text(encoding="utf-8") == state
+        if not done or not (folder / "searchindex.js").exists():
+            index = new_index(app.env, language)
+            fill(index, app, language)
+            write_scripts(index, folder, language)
+            stamp.write_text(state, encoding="utf-8")
     # Written by the theme for the search that is switched off, and therefore without content.
     (output / "_static" / "language_data.js").unlink(missing_ok=True)
 
