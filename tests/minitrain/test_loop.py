@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitrain import corpus, loop
+from minitrain import store as store_module
 from minitrain.config import Config, patched
 from minitrain.metrics import evaluate, weight_norms
 from minitrain.model import build_model, language_model_loss
+from minitrain.optim import Mask, parameter_groups
 from minitrain.schedule import learning_rate
+from minitrain.store import Store
 
 MakeConfig = Callable[..., Config]
 
@@ -192,6 +196,88 @@ def test_l2_is_used_when_the_config_says_adam(small: MakeConfig) -> None:
         for name in ("adamw", "adam")
     }
     assert plain["adamw"].fingerprint() == plain["adam"].fingerprint()
+
+
+DROPPING = {"model.dropout": 0.2}
+
+
+def test_every_step_drops_by_a_stream_of_its_own(small: MakeConfig) -> None:
+    """Of the seed and the step alone, and neither that of the weights nor that of the batches."""
+
+    def masks(seed: int, step: int) -> torch.Tensor:
+        training = loop.start(patched(small(seed=seed), DROPPING))
+        training.step = step
+        generator = loop._dropout_generator(training)
+        assert generator is not None
+        return torch.rand(20, generator=generator)
+
+    streams = {tuple(masks(seed, step).tolist()) for seed in (1, 2) for step in (0, 1, 7)}
+    assert len(streams) == 6
+    assert torch.equal(masks(1, 7), masks(1, 7))
+    others = (torch.rand(20, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    assert not streams & {tuple(other.tolist()) for other in others}
+    assert loop._dropout_generator(loop.start(small())) is None
+
+
+def test_a_step_with_dropout_is_a_step_with_its_masks(small: MakeConfig) -> None:
+    config = patched(small(steps=1), DROPPING)
+    training = loop.start(config)
+    batch = corpus.encoded("train")[training.batches[0]]
+    model = loop.start(config).model
+    logits = model(batch.inputs, loop._dropout_generator(training))
+    language_model_loss(logits, batch.targets).backward()
+    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
+    loop.train(training)
+    assert training.records[-1].gradient_norm == pytest.approx(norm, rel=1e-12)
+    assert loop.train(loop.start(small(steps=1))).fingerprint() != training.fingerprint()
+
+
+def test_records_are_measured_without_dropout_and_autocast(small: MakeConfig) -> None:
+    config = patched(small(), DROPPING | {"arithmetic.autocast": "bfloat16"})
+    training = loop.train(loop.start(config))
+    bare = build_model(patched(config, {"model.dropout": 0.0}).model, config.seed)
+    bare.load_state_dict(training.model.state_dict())
+    assert training.records[-1].val_loss == evaluate(bare, "val").loss
+    assert training.records[0].train_loss == loop.train(loop.start(small())).records[0].train_loss
+
+
+SWITCHES: dict[str, dict[str, Any]] = {
+    "dropout": DROPPING,
+    "autocast": {"arithmetic": {"autocast": "float16", "loss_scale": 256.0}},
+    "all decay": {"optimizer.decay_mask": "all"},
+    "untied, no bias": {"model": {"tied_embedding": False, "qkv_bias": False}},
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.keys())
+def test_a_run_with_a_switch_that_is_killed_and_resumed_ends_the_same(
+    switch: dict[str, Any], small: MakeConfig, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CHECKPOINT_EVERY", 10)
+    config = patched(small(), switch)
+    steps: list[int] = []
+
+    def kill(training: loop.Training) -> None:
+        if training.step == 27:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.get(config, kill)
+    run = store.get(config, lambda training: steps.append(training.step))
+    assert steps[0] == 21
+    whole = loop.train(loop.start(config))
+    assert run.fingerprint == whole.fingerprint()
+    assert list(run.records) == whole.records
+    assert run.fingerprint != loop.train(loop.start(small())).fingerprint()
+
+
+@pytest.mark.parametrize("mask", ["matrices", "no_embedding", "all"])
+def test_the_mask_of_the_config_is_that_of_the_optimizer(mask: Mask, small: MakeConfig) -> None:
+    config = small(optimizer={"decay_mask": mask, "weight_decay": 0.3})
+    training = loop.start(config)
+    expected = parameter_groups(build_model(config.model, config.seed), 0.3, mask)
+    sizes = [(group.weight_decay, len(group.values)) for group in training.optimizer.groups]
+    assert sizes == [(group.weight_decay, len(group.values)) for group in expected]
 
 
 def test_a_step_with_a_loss_that_is_not_finite_ends_the_run_and_changes_nothing(

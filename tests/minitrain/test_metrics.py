@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minitrain import corpus, loop, metrics
-from minitrain.config import Config, patched
+from minitrain.config import Config, ModelConfig, patched
 from minitrain.corpus import CONTEXT, Item
-from minitrain.metrics import KINDS, SLICES, evaluate, kind, slices, weight_norms
+from minitrain.metrics import KINDS, SLICES, evaluate, kind, loss_by_part, slices, weight_norms
 from minitrain.model import GPT, build_model, language_model_loss
 
 SPLITS = ("train", "val", "test")
@@ -83,6 +85,34 @@ def test_loss_is_the_mean_over_the_characters_of_the_split(
             total -= float(log_p.gather(1, ids[1:, None]).sum())
             characters += len(ids) - 1
     assert evaluate(half_trained, split).loss == pytest.approx(total / characters, rel=1e-12)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_prompt_and_form_weighed_by_their_characters_are_the_whole_loss(
+    split: corpus.Split, seed: int
+) -> None:
+    model = build_model(ModelConfig(n_layer=1, n_head=2, d_model=8), seed)
+    parts = loss_by_part(model, split)
+    characters = {
+        "prompt": sum(len(item.prompt) - 1 for item in corpus.split(split)),
+        "form": sum(len(item.form) + 1 for item in corpus.split(split)),
+    }
+    mean = sum(characters[part] * parts[part] for part in parts) / sum(characters.values())
+    assert mean == pytest.approx(evaluate(model, split).loss, rel=1e-12)
+    assert parts.keys() == characters.keys()
+
+
+def test_the_form_is_what_follows_the_person(half_trained: GPT) -> None:
+    """Its loss, character by character, from the text of each item."""
+    losses = []
+    for item in corpus.split("test"):
+        ids = torch.tensor([corpus.encode(item.text)])
+        logs = half_trained(ids[:, :-1]).detach().log_softmax(dim=-1)[0]
+        losses += [-float(logs[i - 1, ids[0, i]]) for i in range(len(item.prompt), len(item.text))]
+    expected = pytest.approx(sum(losses) / len(losses), rel=1e-12)
+    assert loss_by_part(half_trained, "test")["form"] == expected
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitrain import corpus
 from minitrain.config import ModelConfig
 from minitrain.corpus import CONTEXT, PAD
-from minitrain.model import build_model, language_model_loss
+from minitrain.model import GPT, build_model, dropout, language_model_loss
 
 VOCABULARY = 24
 tokens = st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=CONTEXT)
@@ -147,3 +147,104 @@ def test_other_shapes_work(n_layer: int, n_head: int, d_model: int) -> None:
     logits = build_model(config, seed=0)(torch.zeros(3, CONTEXT, dtype=torch.int64))
     assert logits.shape == (3, CONTEXT, VOCABULARY)
     assert torch.isfinite(logits).all()
+
+
+def drawn(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=30)
+@given(rate=st.floats(0.01, 0.9), seed=st.integers(0, 2**32 - 1))
+def test_dropout_zeroes_its_share_and_scales_the_rest(rate: float, seed: int) -> None:
+    x = torch.rand(100, 100, generator=drawn(1), dtype=torch.float64) + 0.5
+    dropped = dropout(x, rate, drawn(seed))
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], x[kept] / (1 - rate), rtol=1e-7, atol=0)
+    assert abs(float(kept.double().mean()) - (1 - rate)) < 6 * math.sqrt(rate * (1 - rate) / 10_000)
+    assert torch.equal(dropout(x, rate, drawn(seed)), dropped)
+
+
+def test_dropout_keeps_the_type_and_drops_the_gradient_where_it_drops_the_value() -> None:
+    for dtype in (torch.float32, torch.float64):
+        x = torch.ones(50, 4, dtype=dtype, requires_grad=True)
+        dropped = dropout(x, 0.5, drawn(0))
+        dropped.sum().backward()
+        assert x.grad is not None
+        assert dropped.dtype == dtype
+        assert torch.equal(x.grad, dropped.detach())
+
+
+def test_without_a_generator_or_a_rate_nothing_is_dropped_or_drawn() -> None:
+    x = torch.ones(3)
+    generator = drawn(0)
+    state = generator.get_state()
+    assert dropout(x, 0.5, None) is x
+    assert dropout(x, 0.0, generator) is x
+    assert torch.equal(generator.get_state(), state)
+
+
+def test_dropout_acts_on_the_embeddings_and_on_what_each_block_writes() -> None:
+    model = build_model(ModelConfig(dropout=0.5), seed=1)
+    inputs = corpus.encoded("val").inputs[:4]
+    masks = drawn(7)
+    x = model.token_embedding(inputs) + model.position_embedding.weight[: inputs.shape[1]]
+    x = dropout(x, 0.5, masks)
+    for block in model.blocks:
+        x = x + dropout(block.attention(block.ln_1(x)), 0.5, masks)
+        x = x + dropout(block.mlp(block.ln_2(x)), 0.5, masks)
+    expected = torch.nn.functional.linear(model.ln_f(x), model.token_embedding.weight)
+    assert torch.equal(model(inputs, drawn(7)), expected)
+
+
+def test_dropout_has_no_part_in_the_initial_weights_nor_in_evaluation() -> None:
+    plain, dropping = (build_model(ModelConfig(dropout=rate), seed=1) for rate in (0.0, 0.5))
+    inputs = corpus.encoded("val").inputs[:4]
+    assert torch.equal(plain(inputs), dropping(inputs))
+    assert torch.equal(plain(inputs), plain(inputs, drawn(0)))
+    assert not torch.equal(dropping(inputs), dropping(inputs, drawn(0)))
+
+
+def count(model: GPT) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_without_qkv_bias_a_bias_fewer_in_each_layer_and_the_same_start() -> None:
+    biased, bare = (build_model(ModelConfig(qkv_bias=on), seed=1) for on in (True, False))
+    assert count(biased) - count(bare) == 2 * 3 * 64
+    names = {name for name, _ in biased.named_parameters()}
+    assert names - {name for name, _ in bare.named_parameters()} == {
+        "blocks.0.attention.qkv.bias",
+        "blocks.1.attention.qkv.bias",
+    }
+    inputs = corpus.encoded("val").inputs[:4]
+    torch.testing.assert_close(bare(inputs), biased(inputs), rtol=0, atol=1e-14)
+
+
+def test_an_untied_output_layer_is_one_more_matrix() -> None:
+    tied, untied = (build_model(ModelConfig(tied_embedding=on), seed=1) for on in (True, False))
+    assert count(untied) - count(tied) == VOCABULARY * 64
+    for name, parameter in tied.named_parameters():
+        assert torch.equal(untied.get_parameter(name), parameter), name
+    assert untied.output_weight is untied.head.weight
+    assert tied.output_weight is tied.token_embedding.weight
+    assert float(untied.head.weight.detach().std()) == pytest.approx(0.02, rel=0.06)
+
+
+def test_an_untied_model_whose_two_matrices_are_equal_is_the_tied_one() -> None:
+    tied, untied = (build_model(ModelConfig(tied_embedding=on), seed=1) for on in (True, False))
+    with torch.no_grad():
+        untied.head.weight.copy_(untied.token_embedding.weight)
+    batch = corpus.encoded("val")[torch.arange(4)]
+    logits = [model(batch.inputs) for model in (tied, untied)]
+    assert torch.equal(*logits)
+    for each in logits:
+        language_model_loss(each, batch.targets).backward()
+    shared, embedding, head = (
+        tied.token_embedding.weight.grad,
+        untied.token_embedding.weight.grad,
+        untied.head.weight.grad,
+    )
+    assert shared is not None
+    assert embedding is not None
+    assert head is not None
+    torch.testing.assert_close(shared, embedding + head, rtol=0, atol=1e-14)

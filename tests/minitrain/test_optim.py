@@ -14,8 +14,10 @@ from minitrain.model import build_model
 from minitrain.optim import (
     Adam,
     Decay,
+    Mask,
     ParameterGroup,
     clip_gradients,
+    decays,
     gradient_norm,
     parameter_groups,
 )
@@ -26,7 +28,7 @@ TOLERANCE = 1e-13
 SHAPES = ((5, 3), (7,), (2, 3, 4), (1,))
 REFERENCE = {"decoupled": torch.optim.AdamW, "l2": torch.optim.Adam}
 
-decays = st.sampled_from(["decoupled", "l2"])
+kinds_of_decay = st.sampled_from(["decoupled", "l2"])
 learning_rates = st.floats(1e-6, 1e-1)
 betas = st.tuples(st.floats(0, 0.99), st.floats(0.5, 0.9999))
 epsilons = st.floats(1e-12, 1e-2)
@@ -108,7 +110,9 @@ def run(pair: Pair, rate: Callable[[int], float], clip: float | None = None) -> 
 
 
 @settings(max_examples=25)
-@given(decay=decays, rate=learning_rates, betas=betas, eps=epsilons, weight_decay=weight_decays)
+@given(
+    decay=kinds_of_decay, rate=learning_rates, betas=betas, eps=epsilons, weight_decay=weight_decays
+)
 def test_adam_equals_pytorch_over_200_steps(
     decay: Decay, rate: float, betas: tuple[float, float], eps: float, weight_decay: float
 ) -> None:
@@ -119,7 +123,7 @@ def test_adam_equals_pytorch_over_200_steps(
 
 @settings(max_examples=15)
 @given(
-    decay=decays,
+    decay=kinds_of_decay,
     rate=learning_rates,
     group_decays=st.lists(weight_decays, min_size=2, max_size=len(SHAPES)),
 )
@@ -133,7 +137,7 @@ def test_every_group_has_its_own_weight_decay_as_in_pytorch(
 
 @settings(max_examples=15)
 @given(
-    decay=decays,
+    decay=kinds_of_decay,
     peak=learning_rates,
     warmup=st.integers(0, STEPS - 1),
     final=st.floats(0, 1),
@@ -202,3 +206,41 @@ def test_matrices_are_decayed_and_vectors_are_not() -> None:
     assert (decayed.weight_decay, spared.weight_decay) == (0.3, 0.0)
     assert decayed.values.numel() == sum(p.numel() for p in model.parameters() if p.ndim == 2)
     assert spared.values.numel() == sum(p.numel() for p in model.parameters() if p.ndim == 1)
+
+
+VECTORS = ("bias", "ln_1.weight", "ln_2.weight", "ln_f.weight")
+SPARED: dict[Mask, Callable[[str], bool]] = {
+    "matrices": lambda name: name.endswith(VECTORS),
+    "no_embedding": lambda name: name.endswith(VECTORS) or "embedding" in name,
+    "all": lambda name: False,
+}
+
+
+@pytest.mark.parametrize("mask", SPARED)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_mask_decides_by_name_what_decays(mask: Mask, tied: bool) -> None:
+    """A step without gradients shrinks what decays and leaves the rest as it is."""
+    model = build_model(ModelConfig(tied_embedding=tied), seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+    adam = Adam(parameter_groups(model, 0.5, mask))
+    adam.step(0.1)
+    spared = {name for name, p in model.named_parameters() if torch.equal(p, torch.ones_like(p))}
+    assert spared == {name for name, _ in model.named_parameters() if SPARED[mask](name)}
+    for name, parameter in model.named_parameters():
+        if name not in spared:
+            assert torch.equal(parameter, torch.full_like(parameter, 1 - 0.1 * 0.5)), name
+
+
+def test_with_all_decayed_there_is_one_group() -> None:
+    model = build_model(ModelConfig(), seed=0)
+    (group,) = parameter_groups(model, 0.3, "all")
+    assert group.weight_decay == 0.3
+    assert group.values.numel() == sum(p.numel() for p in model.parameters())
+
+
+def test_an_untied_output_layer_is_no_embedding() -> None:
+    model = build_model(ModelConfig(tied_embedding=False), seed=0)
+    assert decays("head.weight", model.head.weight, "no_embedding")
+    assert not decays("token_embedding.weight", model.token_embedding.weight, "no_embedding")
