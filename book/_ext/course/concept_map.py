@@ -119,10 +119,25 @@ def _order(layers: list[list[Item]]) -> None:
                 neighbours = [position[id(other)] for other in (item.above if down else item.below)]
                 keys[id(item)] = sum(neighbours) / len(neighbours) if neighbours else index
             fixed.sort(key=lambda item: keys[id(item)])
+        _swap(layers)
         if (found := crossings(layers)) < fewest:
             best, fewest = [list(row) for row in layers], found
     for row, order in zip(layers, best, strict=True):
         row[:] = order
+
+
+def _swap(layers: list[list[Item]]) -> None:
+    """Exchange neighbours in a layer as long as that makes arrows cross less often."""
+    fewest, better = crossings(layers), True
+    while better:
+        better = False
+        for row in layers:
+            for left in range(len(row) - 1):
+                row[left], row[left + 1] = row[left + 1], row[left]
+                if (found := crossings(layers)) < fewest:
+                    fewest, better = found, True
+                else:
+                    row[left], row[left + 1] = row[left + 1], row[left]
 
 
 def crossings(layers: list[list[Item]]) -> int:
