@@ -1,4 +1,4 @@
-"""How a chapter shows code and tables: objects that a notebook renders as Markdown."""
+"""How a chapter shows code, tables and numbers."""
 
 import inspect
 import textwrap
@@ -30,3 +30,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """A table. Format numbers before: what is printed is what is checked."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def glue(name: str, value: Any, display: bool = True) -> None:
+    """Keep a number, a text or a figure under a name for the page's prose, as `myst_nb.glue` does.
+
+    A float keeps ten significant digits: two machines agree on those, not on all seventeen.
+    """
+    from myst_nb import glue as keep  # the library does without the book's packages
+
+    keep(name, float(f"{value:.10g}") if isinstance(value, float) else value, display)

@@ -51,6 +51,12 @@ def test_code_cells_have_no_sentences(page: Page) -> None:
                 assert not SENTENCE.search(node.value), node.value
 
 
+@each_notebook
+def test_numbers_are_glued_with_the_digits_that_machines_agree_on(page: Page) -> None:
+    """`minitrain.show.glue` rounds; `myst_nb.glue` does not."""
+    assert not any("myst_nb" in cell.source for cell in page.code_cells)
+
+
 @each_page
 def test_every_figure_has_alternative_text(page: Page) -> None:
     for directive in page.directives:
