@@ -132,7 +132,8 @@ def overview(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for _, rows in grouped:
         first = rows.iloc[0]
-        line = {name: f"{first[name]}" for name in grouped.keys if frame[name].nunique() > 1}
+        labels = [str(name) for name in grouped.keys if frame[name].nunique() > 1]
+        line = {name: f"{first[name]}" for name in labels}
         line["runs"] = f"{len(rows)}"
         if frame["diverged"].any():
             line["diverged"] = f"{rows['diverged'].sum()}"
