@@ -243,8 +243,13 @@ def ledger(place: Place) -> list[nodes.Node]:
 
 
 def _where(place: Place, docname: str, claim: Claim) -> nodes.reference:
-    title = place.env.titles[docname].astext()
-    return link(docname, f"{short_name(title)} · {claim.section}", claim.anchor)
+    name = short_name(place.env.titles[docname].astext())
+    found = link(docname, f"{name} · ", claim.anchor)
+    for section in place.doctree(docname).findall(nodes.section):
+        if claim.anchor in section["ids"]:
+            # Not its text: a title may hold mathematics.
+            found.extend(node.deepcopy() for node in section[0].children)
+    return found
 
 
 def short_name(title: str) -> str:
