@@ -64,8 +64,8 @@ _MESSAGES = {
         "right": "Correcto en todos los casos ocultos.",
         "not_a_function": "Entrega la función misma: check_masked_step(masked_step).",
         "raises": "Tu función se detuvo con este error en un caso oculto.",
-        "not_numbers": "Tu función devolvió algo que no es un arreglo de números.",
-        "wrong_shape": "El resultado tiene otra forma. Devuelve un arreglo 1-D con una sola"
+        "not_numbers": "Tu función devolvió algo que no es un array de números.",
+        "wrong_shape": "El resultado tiene otra forma. Devuelve un array 1-D con una sola"
         " entrada, [pérdida].",
         "not_finite": "La pérdida es infinita o no es un número.",
         "decay_on_bias": "También decae el sesgo. ¿Dónde dice False tu máscara?",
