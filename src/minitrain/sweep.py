@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from tqdm import tqdm
@@ -143,7 +143,7 @@ def _sendable(error: Exception) -> Exception:
     text = "".join(traceback.format_exception(error))
     error.add_note(text)
     try:
-        pickle.loads(pickle.dumps(error))
+        ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:
         return RuntimeError(text)
     return error

@@ -132,7 +132,7 @@ def overview(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for _, rows in grouped:
         first = rows.iloc[0]
-        labels = [str(name) for name in grouped.keys if frame[name].nunique() > 1]
+        labels = [str(name) for name in grouped.keys if frame[name].nunique(dropna=False) > 1]
         line = {name: f"{first[name]}" for name in labels}
         line["runs"] = f"{len(rows)}"
         if frame["diverged"].any():

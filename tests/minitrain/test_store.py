@@ -212,6 +212,12 @@ CHANGED_LEAVES: dict[str, Any] = {
     "schedule.final_fraction": 0.2,
     "arithmetic.dtype": "float32",
     "arithmetic.grid_bits": None,
+    "arithmetic.autocast": "bfloat16",
+    "arithmetic.loss_scale": 2.0,
+    "model.dropout": 0.1,
+    "model.qkv_bias": False,
+    "model.tied_embedding": False,
+    "optimizer.decay_mask": "all",
 }
 
 
@@ -220,6 +226,9 @@ def test_every_leaf_of_the_config_is_in_the_address(small: MakeConfig) -> None:
     addresses = {address(patched(small(), {key: value})) for key, value in CHANGED_LEAVES.items()}
     assert len(addresses | {address(small())}) == len(CHANGED_LEAVES) + 1
     assert address(small()) == address(small())
+
+
+TRAINING_CODE = ["corpus", "grid", "loop", "metrics", "model", "optim", "precision", "schedule"]
 
 
 def test_the_training_code_is_in_the_address(
@@ -231,7 +240,7 @@ def test_the_training_code_is_in_the_address(
     shutil.copytree(package, copied)
     monkeypatch.setattr(store_module, "__file__", str(copied / "store.py"))
     try:
-        for module in ("corpus", "grid", "loop", "metrics", "model", "optim", "schedule"):
+        for module in TRAINING_CODE:
             source = (copied / f"{module}.py").read_text()
             (copied / f"{module}.py").write_text(source + "\n# a change\n")
             store_module.training_code.cache_clear()

@@ -186,6 +186,7 @@ def test_the_overview_is_mean_and_range_as_text(frame: pd.DataFrame) -> None:
     assert overview["runs"].tolist() == ["2", "2"]
     assert overview["val_loss"][0] == f"{mean:.4f} ({low:.4f}…{high:.4f})"
     everything = table.overview(frame)
+    assert {"variant", "arithmetic.grid_bits", "arithmetic.autocast"} <= set(everything)
     assert everything["diverged"].tolist() == ["0", "0", "0", "1"]
     assert everything["val_loss"].iloc[-1] == ""
 
