@@ -79,7 +79,7 @@ class Watch:
 
 def _page(browser: Browser, **options: object) -> Iterator[Page]:
     context = browser.new_context(reduced_motion="reduce", **options)  # type: ignore[arg-type]
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     watch = Watch(context)
     yield context.new_page()
     context.close()

@@ -39,7 +39,7 @@ def wait_for_mathematics(page: Page) -> None:
     page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
 
 
-@pytest.mark.parametrize("name", DOCNAMES)
+@pytest.mark.parametrize("name", [name for name in DOCNAMES if language_of(name) == "en"])
 def test_the_switch_leads_to_the_twin_and_back(page: Page, files: str, name: str) -> None:
     page.goto(f"{files}/{name}.html")
     language = language_of(name)
@@ -149,10 +149,11 @@ def test_axe_finds_nothing_serious(page: Page, files: str, name: str) -> None:
     wait_for_mathematics(page)
     open_everything(page)
     page.add_script_tag(content=AXE)
-    for theme in ("light", "dark"):
+    # A theme changes nothing but colours.
+    for theme, rules in {"light": None, "dark": ["color-contrast"]}.items():
         page.emulate_media(color_scheme=theme)
         expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        assert not serious_violations(page), theme
+        assert not serious_violations(page, rules), theme
 
 
 def open_everything(page: Page) -> None:
@@ -160,9 +161,18 @@ def open_everything(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
 
 
-def serious_violations(page: Page) -> list[tuple[str, str, str]]:
-    """What axe finds; preloading style sheets would need fetch(), which file:// forbids."""
-    violations = page.evaluate("async () => (await axe.run(document, {preload: false})).violations")
+def serious_violations(page: Page, rules: list[str] | None) -> list[tuple[str, str, str]]:
+    """What axe finds outside of drawn formulas, whose thousands of glyphs tell it nothing.
+
+    Preloading style sheets would need fetch(), which file:// forbids.
+    """
+    options = {"preload": False, "resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = rules
+    violations = page.evaluate(
+        "async (options) => (await axe.run({exclude: 'mjx-container'}, options)).violations",
+        options,
+    )
     return [
         (violation["id"], node["html"], node["failureSummary"])
         for violation in violations

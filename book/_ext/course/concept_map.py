@@ -239,7 +239,8 @@ def svg(
 def _box(concept: Concept, item: Item, middle: float, url: str) -> str:
     height = _height(concept)
     left, top = item.x - WIDTH / 2, middle - height / 2
-    lines = "".join(
+    # The spaces between the lines are for those who hear them.
+    lines = " ".join(
         f'<tspan x="{item.x:.1f}" y="{top + PADDING + LINE * baseline:.1f}">{escape(line)}</tspan>'
         for baseline, line in zip(count(0.76), concept.lines, strict=False)
     )
