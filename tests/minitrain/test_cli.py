@@ -325,7 +325,7 @@ class Sweep:
 
 
 def test_ctrl_c_ends_a_sweep_with_one_line_and_all_its_processes(tmp_path: Path) -> None:
-    begun = Sweep(write_grid(tmp_path, steps=500), tmp_path)
+    begun = Sweep(write_grid(tmp_path, steps=4000), tmp_path)
     begun.interrupt_with(signal.SIGINT)
     assert begun.wait() == 130
     assert not psutil.wait_procs(begun.children, timeout=60)[1]
@@ -339,7 +339,7 @@ def test_ctrl_c_ends_a_sweep_with_one_line_and_all_its_processes(tmp_path: Path)
 
 
 def test_a_killed_sweep_leaves_no_process_and_resumes_to_the_same_table(tmp_path: Path) -> None:
-    experiment = write_grid(tmp_path, steps=500)
+    experiment = write_grid(tmp_path, steps=2000)
     killed = Sweep(experiment, tmp_path)
     killed.interrupt_with(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
