@@ -1,9 +1,10 @@
-"""Prints how many seconds each page of the book took to execute, slowest first.
+"""Prints what a cold build of the book spends its time on, slowest first.
 
     python tools/slowest.py
 
-The seconds are those of the last real execution, as the book's cache noted them: runs that lay in
-the store cost nothing, so only a cold build shows what a page costs. Twins are executed once.
+For each experiment, the seconds that one core trained for it; a run that two experiments share
+counts for the first. For each page, the seconds that its cells took when they were last really
+executed, as the book's cache noted them; twins are executed once.
 """
 
 from __future__ import annotations
@@ -14,14 +15,31 @@ from pathlib import Path
 from jupyter_cache import get_cache
 from myst_nb.core.read import is_myst_markdown_notebook
 
+from minitrain import experiments
+from minitrain.config import Config
+from minitrain.store import Store
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
-from course.execution import cache_path, docname_of, read  # noqa: E402
+from course.execution import EXPERIMENTS, cache_path, docname_of, read  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE  # noqa: E402
 
 
-def seconds() -> dict[str, float]:
+def training_seconds() -> dict[str, float]:
+    """Maps each experiment to the seconds that its runs in the store took to train."""
+    store, found = Store(), {}
+    seen: set[Config] = set()
+    for path in sorted(EXPERIMENTS.glob("*/config.yaml")):
+        experiment = experiments.load(path.parent)
+        new = {point.config for point in experiment.points()} - seen
+        runs = [run for config in new if (run := store.find(config)) is not None]
+        found[f"experiments/{experiment.id}"] = sum(run.seconds for run in runs)
+        seen |= new
+    return found
+
+
+def page_seconds() -> dict[str, float]:
     """Maps each page, named by its first language, to the seconds that its cells took."""
     if not cache_path().exists():
         return {}
@@ -39,14 +57,15 @@ def seconds() -> dict[str, float]:
 
 
 def main() -> int:
-    """Print the table."""
-    found = seconds()
-    if not found:
+    """Print both tables."""
+    pages = page_seconds()
+    if not pages:
         print("no page has been executed with this code: run make book", file=sys.stderr)
         return 1
-    for name, time in sorted(found.items(), key=lambda item: -item[1]):
-        print(f"{time:8.1f} s  {name}")
-    print(f"{sum(found.values()):8.1f} s  {len(found)} pages")
+    for title, seconds in (("training", training_seconds()), ("cells", pages)):
+        for name, time in sorted(seconds.items(), key=lambda item: -item[1]):
+            print(f"{time:8.1f} s  {name}")
+        print(f"{sum(seconds.values()):8.1f} s  {title}, all told\n")
     return 0
 
 

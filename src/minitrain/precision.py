@@ -3,7 +3,7 @@
 Hardware rounds differently from machine to machine; a float64 number rounded to bfloat16 or float16
 is the same everywhere. So mixed precision is simulated here the way `torch.autocast` does it: the
 master weights stay as they are, matrix products take and return rounded numbers, and everything
-else is computed in full.
+else (LayerNorm, SiLU, the loss, the sums of the residual stream) is computed in full.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ def round_to(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(torch.float32).to(dtype).to(x.dtype)
 
 
-class _Round(torch.autograd.Function):
+class Round(torch.autograd.Function):
     """Rounds on the way forward, and rounds the gradient on the way back, as a cast does."""
 
     @staticmethod
@@ -40,7 +40,9 @@ class _Round(torch.autograd.Function):
         return round_to(gradients[0], ctx.dtype), None
 
 
-class _Autocast(TorchFunctionMode):
+class Autocast(TorchFunctionMode):
+    """While active, every product in `_ROUNDED` takes and returns numbers of `dtype`."""
+
     def __init__(self, dtype: torch.dtype):
         super().__init__()
         self.dtype = dtype
@@ -55,8 +57,8 @@ class _Autocast(TorchFunctionMode):
         kwargs = kwargs or {}
         if function not in _ROUNDED:
             return function(*args, **kwargs)
-        rounded = [_Round.apply(a, self.dtype) if isinstance(a, Tensor) else a for a in args]
-        return _Round.apply(function(*rounded, **kwargs), self.dtype)
+        rounded = [Round.apply(a, self.dtype) if isinstance(a, Tensor) else a for a in args]
+        return Round.apply(function(*rounded, **kwargs), self.dtype)
 
 
 @contextmanager
@@ -68,5 +70,5 @@ def autocast(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
-    with _Autocast(getattr(torch, name)):
+    with Autocast(getattr(torch, name)):
         yield

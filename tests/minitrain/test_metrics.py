@@ -60,7 +60,12 @@ def test_a_form_is_wrong_when_only_its_full_stop_is(monkeypatch: pytest.MonkeyPa
     perfect = torch.nn.functional.one_hot(batch.targets.clamp(min=0), 24).double()
 
     def accuracy(logits: torch.Tensor) -> float:
-        return evaluate(lambda inputs: logits, "val").accuracy["all"]  # type: ignore[arg-type]
+        def model(inputs: torch.Tensor) -> torch.Tensor:
+            length = inputs.shape[1]
+            known = {tuple(row[:length].tolist()): n for n, row in enumerate(batch.inputs)}
+            return logits[[known[tuple(row.tolist())] for row in inputs], :length]
+
+        return evaluate(model, "val").accuracy["all"]  # type: ignore[arg-type]
 
     assert accuracy(perfect) == 1
     last = (batch.targets != corpus.PAD).sum(dim=1) - 1

@@ -159,7 +159,7 @@ def test_dropout_zeroes_its_share_and_scales_the_rest(rate: float, seed: int) ->
     x = torch.rand(100, 100, generator=drawn(1), dtype=torch.float64) + 0.5
     dropped = dropout(x, rate, drawn(seed))
     kept = dropped != 0
-    torch.testing.assert_close(dropped[kept], x[kept] / (1 - rate), rtol=1e-7, atol=0)
+    torch.testing.assert_close(dropped[kept], x[kept] / (1 - rate), rtol=1e-15, atol=0)
     assert abs(float(kept.double().mean()) - (1 - rate)) < 6 * math.sqrt(rate * (1 - rate) / 10_000)
     assert torch.equal(dropout(x, rate, drawn(seed)), dropped)
 
@@ -172,6 +172,17 @@ def test_dropout_keeps_the_type_and_drops_the_gradient_where_it_drops_the_value(
         assert x.grad is not None
         assert dropped.dtype == dtype
         assert torch.equal(x.grad, dropped.detach())
+
+
+def test_dropout_draws_the_same_mask_whatever_the_default_type() -> None:
+    x = torch.ones(100, 100, dtype=torch.float64)
+    expected = dropout(x, 0.3, drawn(0))
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(dropout(x, 0.3, drawn(0)), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(dropout(x.float(), 0.3, drawn(0)) != 0, expected != 0)
 
 
 def test_without_a_generator_or_a_rate_nothing_is_dropped_or_drawn() -> None:

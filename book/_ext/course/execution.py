@@ -4,7 +4,9 @@ jupyter-cache recognises a notebook by its code cells. It cannot see that a chan
 ``experiments/`` changes what these cells print, so both are part of the cache's path.
 
 myst-nb executes a page when Sphinx reads it, one page after the other, and most pages keep one core
-busy. So before Sphinx reads, the pages that the cache lacks are executed in parallel.
+busy. So before Sphinx reads, two things happen on all cores: the runs that the experiments list and
+the store lacks are trained, in one pool; then the pages that the cache lacks are executed. Left to
+the pages, each would train in a pool of its own, with more processes than cores.
 """
 
 from __future__ import annotations
@@ -34,11 +36,17 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+
+from minitrain import experiments
+from minitrain.errors import UserError
+from minitrain.sweep import run_all
 
 from .card import with_card
 from .languages import language_of
 
 ROOT = Path(__file__).resolve().parents[3]
+EXPERIMENTS = ROOT / "experiments"
 SOURCES = (("src", "*.py"), ("experiments", "*.yaml"))
 PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets")
 
@@ -117,7 +125,8 @@ class PlainLogger(logging.LoggerAdapter[logging.Logger]):
 def fill_cache(docnames: Iterable[str], jobs: int) -> None:
     """Execute the pages that the cache lacks, `jobs` at once; of twins, which share an entry, one.
 
-    A page that fails is left to whoever reads it: it then fails there, where the error is reported.
+    Before that, train the runs that they may ask for. A page that fails is left to whoever reads
+    it: it then fails there, where the error is reported.
     """
     cached = get_cache(cache_path())
     cached.list_cache_records()  # creates the database, which two processes cannot do at once
@@ -130,8 +139,15 @@ def fill_cache(docnames: Iterable[str], jobs: int) -> None:
             cells = tuple(cell["source"] for cell in notebook.cells if cell["cell_type"] == "code")
             missing.setdefault(cells, docname)
     if missing:
+        train_runs()
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             list(pool.map(_execute_or_leave, missing.values()))
+
+
+def train_runs() -> None:
+    """Train what the experiments list and the store lacks."""
+    listed = (experiments.load(path.parent) for path in sorted(EXPERIMENTS.glob("*/config.yaml")))
+    run_all(point.config for experiment in listed for point in experiment.points())
 
 
 def _execute_or_leave(docname: str) -> None:
@@ -147,7 +163,10 @@ def on_env_before_read_docs(_app: Sphinx, env: BuildEnvironment, docnames: list[
         if language_of(name)
         and is_myst_markdown_notebook(Path(env.doc2path(name)).read_text("utf-8"))
     ]
-    fill_cache(pages, jobs=os.cpu_count() or 1)
+    try:
+        fill_cache(pages, jobs=os.cpu_count() or 1)
+    except UserError as error:
+        raise ExtensionError(str(error)) from error
 
 
 def on_config_inited(_app: Sphinx, config: Config) -> None:
