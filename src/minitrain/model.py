@@ -53,8 +53,9 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor
     """
     if generator is None or rate == 0:
         return x
-    keep = torch.rand(x.shape, generator=generator, dtype=torch.float64) >= rate
-    return x * (keep.to(x.dtype) / (1 - rate))
+    # In float32 by name: under another default type, the same seed would draw another mask.
+    keep = torch.rand(x.shape, generator=generator, dtype=torch.float32) >= rate
+    return x * (keep.float() / (1 - rate)).to(x.dtype)
 
 
 class Block(nn.Module):
