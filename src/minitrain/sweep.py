@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +17,11 @@ from tqdm import tqdm
 from minitrain import corpus
 from minitrain.config import Config
 from minitrain.errors import UserError
-from minitrain.store import Run, Store
+from minitrain.loop import Training
+from minitrain.store import Progress, Run, Store
 
 SECONDS_TO_STOP = 10  # for a step, or a record, that is under way
+SECONDS_BETWEEN_MESSAGES = 0.1  # whoever draws the bar takes its time from the cores that train
 
 
 def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
@@ -103,7 +106,7 @@ class _Worker:
             self.connection.send(config)
 
     def step(self) -> int | None:
-        """The next step that it has made, or None if the run is in the store."""
+        """A step that it has made, or None if the run is in the store."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -130,10 +133,23 @@ def _work(connection: Connection, store: Store) -> None:
         while True:
             config = connection.recv()
             try:
-                store.get(config, lambda training: connection.send(training.step))
+                store.get(config, _messages(connection))
                 connection.send(None)
             except Exception as error:
                 connection.send(_sendable(error))
+
+
+def _messages(connection: Connection) -> Progress:
+    """Sends the first step that a run makes, and then one now and again."""
+    due = 0.0
+
+    def send(training: Training) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            connection.send(training.step)
+            due = time.monotonic() + SECONDS_BETWEEN_MESSAGES
+
+    return send
 
 
 def _sendable(error: Exception) -> Exception:
