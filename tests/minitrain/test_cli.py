@@ -282,6 +282,8 @@ class Sweep:
         self.store = folder / "runs"
         self.primary, secondary = pty.openpty()
         termios.tcsetwinsize(secondary, (24, 80))
+        # In the background of a script Ctrl-C is ignored, and children inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minitrain", "sweep", experiment, "-o", folder / "table"],
             env={**os.environ, "MINITRAIN_STORE": str(self.store), "OMP_NUM_THREADS": "1"},
@@ -289,6 +291,7 @@ class Sweep:
             stderr=secondary,
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         os.close(secondary)
         self.shown = b""
         self.reader = threading.Thread(target=self._read)
