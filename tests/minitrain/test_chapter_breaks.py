@@ -92,7 +92,7 @@ def test_l2_before_the_unscaling_is_hardly_any_l2(precisions: Runs) -> None:
     assert lost != none
 
 
-def test_decaying_the_norm_scales_harms_on_every_seed(masks: Runs) -> None:
+def test_decaying_everything_harms_on_every_seed(masks: Runs) -> None:
     pairs = zip(
         finals(masks["all"], plots.val_loss), finals(masks["matrices"], plots.val_loss), strict=True
     )
