@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
 
-.PHONY: book test lab notebooks lint library site nbval avx2 browser chromium lock clean
+.PHONY: book test lab notebooks lint library site nbval browser chromium lock clean
 
 book: $(READY)
 	$(BOOK)
@@ -19,7 +19,7 @@ lab: $(READY)
 notebooks: $(READY)
 	$(BIN)/python tools/notebooks.py
 
-test: lint book library site nbval avx2 browser
+test: lint book library site nbval browser
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -32,18 +32,15 @@ library: $(READY)
 	$(ONE_THREAD) $(BIN)/pytest tests/minitrain -n 2 --dist loadfile -q
 
 site: book
-	$(BIN)/python tools/notebooks.py --check
 	$(BIN)/pytest tests/book -n 2 -q
 
-# One language: the site's tests hold the twins to the same cells and the same outputs.
+# Every cell again, as if on another machine: the numbers were stored with all the instructions that
+# this one has, and are compared with what comes out with AVX2 alone. One language, because the
+# site's tests hold twins to the same cells and outputs: make nbval PAGES="book/es labs/es".
+PAGES ?= book/en labs/en
 nbval: book
-	$(BIN)/pytest --nbval book/en labs/en -n 2 --dist loadfile -q
-
-# The pages about reproducibility again, under another instruction set: what their cells train must
-# have the fingerprints that are stored. Any page may be named: make avx2 PAGES=book/es
-PAGES ?= book/es/why-your-numbers-match.ipynb labs/es
-avx2: book
-	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(BIN)/pytest --nbval $(PAGES) -n 2 --dist loadfile -q
+	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	$(BIN)/pytest --nbval $(PAGES) -n 2 --dist loadfile -q
 
 browser: book chromium
 	$(BIN)/pytest tests/browser -n 2 -q

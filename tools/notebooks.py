@@ -30,6 +30,7 @@ from course.bibliography import LanguageNeutralStyle, references  # noqa: E402
 from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
+from minitrain.errors import UserError  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
@@ -195,7 +196,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     todo = pages(options.paths)
     if options.jobs > 1:
-        fill_cache([docname_of(page) for page in todo], options.jobs)
+        try:
+            fill_cache([docname_of(page) for page in todo], options.jobs)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
     stale = []
     for page in todo:
         notebook = page.with_suffix(".ipynb")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from minitrain import corpus
 from minitrain.corpus import PAD, Item, Split
-from minitrain.model import GPT, language_model_loss
+from minitrain.model import GPT
 
 # A parameter belongs to the first kind whose mark is in its name.
 _KINDS = {
@@ -28,53 +28,58 @@ EMBEDDING = "token_embedding"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split under one model.
+    """One split under one model. Losses are in nats per character.
 
-    loss: mean cross-entropy in nats per character. accuracy: by slice, the share of items whose
-    form is right to the last character.
+    loss: mean cross-entropy. parts: the same in two parts, each per character of its own: "prompt"
+    (verb, time cue and person, which nobody can know for sure) and "form" (the verb form and the
+    full stop, which follow from the prompt). accuracy: by slice, the share of items whose form is
+    right to the last character.
     """
 
     loss: float
+    parts: dict[str, float]
     accuracy: dict[str, float]
 
 
-# Items that evaluation hands to the model at once: their activations fit in a core's cache.
+# Items that are handed to the model at once: their activations fit in a core's cache.
 _AT_ONCE = 30
 
 
 @torch.no_grad()
-def evaluate(model: GPT, split: Split) -> Evaluation:
-    """Loss and accuracy on a whole split.
+def judge(model: GPT, split: Split) -> tuple[Tensor, Tensor]:
+    """Every character and every form of a split, in its order.
 
-    A form counts as right when each of its characters, and the full stop after it, is the most
-    probable one given the true characters before it. That is the same as asking whether greedy
-    generation writes the whole form: the two part only after a first mistake.
+    Returns the cross-entropy of each target in nats (N, T), zero at padding; and (N,) bool, whether
+    a form is right: each of its characters, and the full stop after it, is the most probable one
+    given the true characters before it. That is the same as asking whether greedy generation writes
+    the whole form: the two part only after a first mistake.
     """
     data = corpus.encoded(split)
-    lengths = (data.targets != PAD).sum(dim=1)
-    total, right = 0.0, torch.empty(len(lengths), dtype=torch.bool)
+    losses = torch.zeros(data.targets.shape, dtype=torch.float64)
+    right = torch.empty(len(losses), dtype=torch.bool)
     # The shortest first, so that there is little padding to compute.
-    for rows in lengths.argsort(stable=True).split(_AT_ONCE):
+    for rows in (data.targets != PAD).sum(dim=1).argsort(stable=True).split(_AT_ONCE):
         batch = data[rows]
         logits = model(batch.inputs)
-        total += float(language_model_loss(logits, batch.targets)) * int(lengths[rows].sum())
+        each = F.cross_entropy(
+            logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD, reduction="none"
+        )
+        losses[rows, : batch.targets.shape[1]] = each.view_as(batch.targets).to(losses.dtype)
         right[rows] = ((logits.argmax(dim=-1) == batch.targets) | ~batch.is_form).all(dim=1)
-    return Evaluation(total / int(lengths.sum()), _by_slice(corpus.split(split), right))
+    return losses, right
 
 
-@torch.no_grad()
-def loss_by_part(model: GPT, split: Split) -> dict[str, float]:
-    """The loss of `evaluate` in two parts, each in nats per character of its own.
-
-    "prompt": verb, time cue and person, which nobody can know for sure. "form": the verb form and
-    the full stop, which follow from the prompt.
-    """
+def evaluate(model: GPT, split: Split) -> Evaluation:
+    """Losses and accuracy on a whole split."""
     data = corpus.encoded(split)
-    losses = F.cross_entropy(
-        model(data.inputs).flatten(0, 1), data.targets.flatten(), ignore_index=PAD, reduction="none"
-    ).view_as(data.targets)
-    in_prompt = (data.targets != PAD) & ~data.is_form
-    return {"prompt": float(losses[in_prompt].mean()), "form": float(losses[data.is_form].mean())}
+    losses, right = judge(model, split)
+    known = data.targets != PAD
+    parts = {"prompt": known & ~data.is_form, "form": data.is_form}
+    return Evaluation(
+        loss=float(losses[known].mean()),
+        parts={name: float(losses[part].mean()) for name, part in parts.items()},
+        accuracy=_by_slice(corpus.split(split), right),
+    )
 
 
 def slices(item: Item) -> tuple[str, ...]:

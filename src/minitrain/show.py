@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# What myst-nb looks for: a kind of output that starts like this is glued and not shown.
+HIDDEN = "application/papermill.record/"
+
 
 @dataclass(frozen=True)
 class Markdown:
@@ -36,7 +39,17 @@ def glue(name: str, value: Any, display: bool = True) -> None:
     """Keep a number, a text or a figure under a name for the page's prose, as `myst_nb.glue` does.
 
     A float keeps ten significant digits: two machines agree on those, not on all seventeen.
+    Written out here, because importing `myst_nb.ext.glue` brings in all of Sphinx: a second in
+    every notebook.
     """
-    from myst_nb import glue as keep  # the library does without the book's packages
+    from IPython.core.formatters import format_display_data
+    from IPython.display import display as publish
 
-    keep(name, float(f"{value:.10g}") if isinstance(value, float) else value, display)
+    value = float(f"{value:.10g}") if isinstance(value, float) else value
+    data, metadata = format_display_data(value)
+    prefix = "" if display else HIDDEN
+    publish(
+        {prefix + kind: text for kind, text in data.items()},
+        raw=True,
+        metadata={**metadata, "scrapbook": {"name": name, "mime_prefix": prefix}},
+    )

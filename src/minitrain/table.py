@@ -20,7 +20,7 @@ from minitrain import generate
 from minitrain.config import Config, flat
 from minitrain.experiments import Point
 from minitrain.files import sha256, write_atomically
-from minitrain.metrics import EMBEDDING, evaluate, loss_by_part
+from minitrain.metrics import EMBEDDING, evaluate
 from minitrain.store import ADDRESS_DIGITS, Run, address
 
 # The columns after those of the config, and what they are in pandas. `steps` is the config's.
@@ -75,11 +75,11 @@ def tested(run: Run) -> dict[str, Any]:
             results: dict[str, Any] = kept["results"]
             return results
     model = run.model()
-    evaluation, parts = evaluate(model, "test"), loss_by_part(model, "test")
+    evaluation = evaluate(model, "test")
     results = {
         "test_loss": evaluation.loss,
-        "test_prompt_loss": parts["prompt"],
-        "test_form_loss": parts["form"],
+        "test_prompt_loss": evaluation.parts["prompt"],
+        "test_form_loss": evaluation.parts["form"],
         "test_accuracy": evaluation.accuracy["all"],
         "completion": generate.complete(model.double(), generate.SMOKE_TEST),
     }

@@ -314,8 +314,8 @@ def write_pages(book: Path, needs: str = "", verdict: str = "holds") -> None:
 
 
 @pytest.fixture
-def small_book(tmp_path: Path) -> Build:
-    """Builds a book of four pages per language; says what was built and what the page shows."""
+def build_small_book(tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Builds a book of four pages per language."""
     book = tmp_path / "book"
     book.mkdir()
     shutil.copy(ROOT / "_config.yml", tmp_path)
@@ -331,9 +331,21 @@ def small_book(tmp_path: Path) -> Build:
     toc = "\n".join(["format: jb-book", "root: index", "chapters:", *files])
     (book / "_toc.yml").write_text(toc, encoding="utf-8")
 
-    def build() -> tuple[str, BeautifulSoup]:
+    def build() -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("jupyter-book"), "build", "book/", "-W"]
-        built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return build
+
+
+@pytest.fixture
+def small_book(
+    build_small_book: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> Build:
+    """Builds it; says what was built and what the generated page shows."""
+
+    def build() -> tuple[str, BeautifulSoup]:
+        built = build_small_book()
         assert not built.returncode, built.stdout[-3000:] + built.stderr[-3000:]
         return built.stdout, soup(tmp_path / "_build" / "html" / "en" / "generated.html")
 
@@ -366,3 +378,18 @@ def test_a_page_is_generated_anew_when_another_page_changes(
     log, page = small_book()
     assert "0 added, 2 changed, 0 removed" in log, "the card of the other page quotes the heading"
     assert page.select("a.chapter")[0]["aria-label"] == "01: A heading"
+
+
+def test_a_cell_that_fails_is_named_in_one_line(
+    build_small_book: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    book = tmp_path / "book"
+    write_pages(book)
+    for language in LANGUAGES:
+        two = book / language / "two.md"
+        two.write_text(two.read_text("utf-8").replace("1.5,", "1 / 0,"), "utf-8")
+    built = build_small_book()
+    assert built.returncode
+    assert "en/two: ZeroDivisionError: division by zero" in built.stdout + built.stderr
+    cached = (tmp_path / "_build" / ".jupyter_cache").glob("*/executed/*")
+    assert len(list(cached)) == 1, "the page that did not fail has been executed all the same"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minitrain import corpus, loop, metrics
 from minitrain.config import Config, ModelConfig, patched
 from minitrain.corpus import CONTEXT, Item
-from minitrain.metrics import KINDS, SLICES, evaluate, kind, loss_by_part, slices, weight_norms
+from minitrain.metrics import KINDS, SLICES, evaluate, judge, kind, slices, weight_norms
 from minitrain.model import GPT, build_model, language_model_loss
 
 SPLITS = ("train", "val", "test")
@@ -99,14 +99,33 @@ def test_prompt_and_form_weighed_by_their_characters_are_the_whole_loss(
     split: corpus.Split, seed: int
 ) -> None:
     model = build_model(ModelConfig(n_layer=1, n_head=2, d_model=8), seed)
-    parts = loss_by_part(model, split)
+    evaluation = evaluate(model, split)
+    parts = evaluation.parts
     characters = {
         "prompt": sum(len(item.prompt) - 1 for item in corpus.split(split)),
         "form": sum(len(item.form) + 1 for item in corpus.split(split)),
     }
     mean = sum(characters[part] * parts[part] for part in parts) / sum(characters.values())
-    assert mean == pytest.approx(evaluate(model, split).loss, rel=1e-12)
+    assert mean == pytest.approx(evaluation.loss, rel=1e-12)
     assert parts.keys() == characters.keys()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_character_costs_the_same_whichever_items_it_is_judged_with(
+    half_trained: GPT, split: corpus.Split
+) -> None:
+    """Evaluation takes the items in another order, a few at once, each few cut to its longest."""
+    losses, right = judge(half_trained, split)
+    data = corpus.encoded(split)
+    for n in (0, 17, len(right) - 1):
+        alone = data[torch.tensor([n])]
+        logits = half_trained(alone.inputs).detach()[0]
+        expected = -logits.log_softmax(dim=-1).gather(1, alone.targets[0, :, None])[:, 0]
+        length = len(expected)
+        assert torch.allclose(losses[n, :length], expected, rtol=1e-10, atol=1e-12)
+        assert not losses[n, length:].any()
+        hits = logits.argmax(dim=-1) == alone.targets[0]
+        assert right[n] == bool(hits[alone.is_form[0]].all())
 
 
 def test_the_form_is_what_follows_the_person(half_trained: GPT) -> None:
@@ -117,7 +136,7 @@ def test_the_form_is_what_follows_the_person(half_trained: GPT) -> None:
         logs = half_trained(ids[:, :-1]).detach().log_softmax(dim=-1)[0]
         losses += [-float(logs[i - 1, ids[0, i]]) for i in range(len(item.prompt), len(item.text))]
     expected = pytest.approx(sum(losses) / len(losses), rel=1e-12)
-    assert loss_by_part(half_trained, "test")["form"] == expected
+    assert evaluate(half_trained, "test").parts["form"] == expected
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -172,6 +191,15 @@ def test_the_norm_of_each_kind_is_that_of_its_parameters_taken_as_one_vector(
 def test_the_kind_of(name: str, expected: str) -> None:
     assert kind(name) == expected
     assert name in dict(build_model(Config().model, seed=0).named_parameters())
+
+
+def test_a_model_in_float32_is_judged_like_its_twin_in_float64() -> None:
+    twins = [
+        build_model(Config().model, seed=0, dtype=dtype) for dtype in (torch.float32, torch.float64)
+    ]
+    single, double = (evaluate(model, "val") for model in twins)
+    assert single.loss == pytest.approx(double.loss, rel=1e-5)
+    assert single.parts == pytest.approx(double.parts, rel=1e-5)
 
 
 def test_looking_does_not_touch(half_trained: GPT) -> None:

@@ -82,7 +82,6 @@ def test_a_row_has_the_results_of_its_run(
 ) -> None:
     for (_, row), run, point in zip(frame.iterrows(), runs[:-1], points[:-1], strict=False):
         model = run.model()
-        parts = metrics.loss_by_part(model, "test")
         evaluation = metrics.evaluate(model, "test")
         expected = {
             "experiment": point.experiment,
@@ -94,8 +93,8 @@ def test_a_row_has_the_results_of_its_run(
             "train_loss": run.last.train_loss,
             "val_loss": run.last.val_loss,
             "test_loss": evaluation.loss,
-            "test_prompt_loss": parts["prompt"],
-            "test_form_loss": parts["form"],
+            "test_prompt_loss": evaluation.parts["prompt"],
+            "test_form_loss": evaluation.parts["form"],
             "test_accuracy": evaluation.accuracy["all"],
             "embedding_norm": float(model.token_embedding.weight.detach().norm()),
             "completion": generate.complete(model, generate.SMOKE_TEST),

@@ -17,7 +17,6 @@ import os
 import platform
 from collections.abc import Iterable, MutableMapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
@@ -29,6 +28,7 @@ import yaml
 from jupyter_cache import get_cache
 from myst_nb.core.config import NbParserConfig
 from myst_nb.core.execute import create_client
+from myst_nb.core.execute.base import ExecutionError
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient.exceptions import CellExecutionError
@@ -125,8 +125,8 @@ class PlainLogger(logging.LoggerAdapter[logging.Logger]):
 def fill_cache(docnames: Iterable[str], jobs: int) -> None:
     """Execute the pages that the cache lacks, `jobs` at once; of twins, which share an entry, one.
 
-    Before that, train the runs that they may ask for. A page that fails is left to whoever reads
-    it: it then fails there, where the error is reported.
+    Before that, train the runs that they may ask for. Raises `UserError`, with a line for each page
+    that failed, after the others have been executed: those need not run again.
     """
     cached = get_cache(cache_path())
     cached.list_cache_records()  # creates the database, which two processes cannot do at once
@@ -141,7 +141,9 @@ def fill_cache(docnames: Iterable[str], jobs: int) -> None:
     if missing:
         train_runs()
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_execute_or_leave, missing.values()))
+            failures = [line for line in pool.map(_execute_or_say, missing.values()) if line]
+        if failures:
+            raise UserError("\n".join(failures))
 
 
 def train_runs() -> None:
@@ -150,9 +152,16 @@ def train_runs() -> None:
     run_all(point.config for experiment in listed for point in experiment.points())
 
 
-def _execute_or_leave(docname: str) -> None:
-    with suppress(CellExecutionError):
+def _execute_or_say(docname: str) -> str | None:
+    """What went wrong, in one line; jupyter-cache has logged the cell and the traceback by then."""
+    try:
         execute(docname)
+    except ExecutionError as error:
+        cause = error.__cause__
+        if isinstance(cause, CellExecutionError):
+            return f"{docname}: {cause.ename}: {cause.evalue}"
+        return f"{docname}: {cause}"
+    return None
 
 
 def on_env_before_read_docs(_app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
