@@ -43,7 +43,7 @@ nbval: book
 	$(BIN)/pytest --nbval $(PAGES) -n 2 --dist loadfile -q
 
 browser: book chromium
-	$(BIN)/pytest tests/browser -n 2 -q
+	$(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
 
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

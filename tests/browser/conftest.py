@@ -11,11 +11,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from chromium import DESKTOP, PHONE, open_page
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +35,12 @@ def server(site: Path) -> Iterator[str]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing: pytest shows what matters."""
 
+    class Patient(ThreadingHTTPServer):
+        def handle_error(self, *_arguments: object) -> None:
+            """A browser that has left the page closes connections half-way: that is all right."""
+
     handler = functools.partial(Quiet, directory=str(site))
-    with ThreadingHTTPServer(("localhost", 0), handler) as http:
+    with Patient(("localhost", 0), handler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"http://localhost:{http.server_port}"
         http.shutdown()
@@ -55,44 +58,13 @@ def files(site: Path) -> str:
     return site.as_uri()
 
 
-class Watch:
-    """Notes everything on a page that should not happen."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.complaints: list[str] = []
-        context.route("**/*", self._route)
-        context.on("console", lambda message: self._console(message.type, message.text))
-        context.on("weberror", lambda error: self.complaints.append(f"error: {error.error}"))
-
-    def _route(self, route: Route) -> None:
-        url = route.request.url
-        if url.startswith(("file:", "data:", "blob:", "http://localhost:")):
-            route.continue_()
-        else:
-            self.complaints.append(f"outside request: {url}")
-            route.abort()
-
-    def _console(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.complaints.append(f"console: {text}")
-
-
-def _page(browser: Browser, **options: object) -> Iterator[Page]:
-    context = browser.new_context(reduced_motion="reduce", **options)  # type: ignore[arg-type]
-    context.set_default_timeout(60_000)
-    watch = Watch(context)
-    yield context.new_page()
-    context.close()
-    assert not watch.complaints
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of a desktop browser."""
-    yield from _page(browser, viewport=DESKTOP)
+    yield from open_page(browser, viewport=DESKTOP)
 
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[Page]:
     """A page of a phone's browser."""
-    yield from _page(browser, viewport=PHONE, has_touch=True, is_mobile=True)
+    yield from open_page(browser, viewport=PHONE, has_touch=True, is_mobile=True)

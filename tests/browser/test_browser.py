@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from chromium import DESKTOP, open_page
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (ROOT / "tests" / "browser" / "vendor" / "axe.min.js").read_text(encoding="utf-8")
@@ -18,12 +20,16 @@ DOCNAMES = sorted(
     if (folder / tree).is_dir() and not (folder.name == "book" and tree.startswith("labs"))
     for path in (folder / tree).rglob("*.md")
 )
-ALL = ["index", "search-en", "search-es", *DOCNAMES]
+ALL = [*DOCNAMES, "index", "search-en", "search-es"]
 LABS = [name for name in DOCNAMES if name.startswith("labs/")]
 NAMES = {"en": "English", "es": "Español"}
 OTHER = {"en": "es", "es": "en"}
 
-each_page = pytest.mark.parametrize("name", ALL)
+
+def each(names: list[str]) -> pytest.MarkDecorator:
+    """Parametrise by page. The tests of one run in one process, so that it is opened once."""
+    pages = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+    return pytest.mark.parametrize("name", pages, scope="module")
 
 
 def language_of(name: str) -> str:
@@ -39,14 +45,62 @@ def wait_for_mathematics(page: Page) -> None:
     page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
 
 
-@pytest.mark.parametrize("name", [name for name in DOCNAMES if language_of(name) == "en"])
-def test_the_switch_leads_to_the_twin_and_back(page: Page, files: str, name: str) -> None:
+@pytest.fixture(scope="module")
+def opened(browser: Browser, site: Path, name: str) -> Iterator[Page]:
+    """The page `name` on a desktop. Fails on console errors and on requests that leave the site."""
+    for page in open_page(browser, viewport=DESKTOP):
+        page.goto(f"{site.as_uri()}/{name}.html")
+        wait_for_mathematics(page)
+        yield page
+
+
+@each(ALL)
+def test_mathematics_is_rendered(opened: Page, name: str) -> None:
+    expect(opened.locator("h1").first).to_be_visible()
+    sources = opened.locator("article .math").count()
+    assert opened.locator("article .math mjx-container svg").count() >= sources
+    assert opened.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+
+@each(DOCNAMES)
+def test_the_switch_leads_to_the_twin(opened: Page, files: str, name: str) -> None:
+    switch = opened.locator("nav.language-switch")
+    here = switch.get_by_role("link", name=NAMES[language_of(name)])
+    expect(here).to_have_attribute("aria-current", "true")
+    there = switch.get_by_role("link", name=NAMES[OTHER[language_of(name)]])
+    assert there.evaluate("link => link.href") == f"{files}/{twin_of(name)}.html"
+
+
+@each(ALL)
+def test_axe_finds_nothing_serious(opened: Page, name: str) -> None:
+    open_everything(opened)
+    # The thousands of glyphs in formulas tell axe nothing, and cost most of its time.
+    opened.evaluate(
+        "document.querySelectorAll('mjx-container svg').forEach(svg => svg.replaceChildren())"
+    )
+    opened.add_script_tag(content=AXE)
+    # A theme changes nothing but colours.
+    for theme, rules in {"light": None, "dark": ["color-contrast"]}.items():
+        opened.emulate_media(color_scheme=theme)
+        expect(opened.locator("html")).to_have_attribute("data-theme", theme)
+        assert not serious_violations(opened, rules), theme
+
+
+@each(ALL)
+def test_nothing_scrolls_sideways_on_a_phone(phone: Page, files: str, name: str) -> None:
+    phone.goto(f"{files}/{name}.html")
+    wait_for_mathematics(phone)
+    open_everything(phone)
+    # Not `window.innerWidth`: a phone's browser zooms out until what is too wide fits.
+    assert phone.viewport_size is not None
+    assert phone.evaluate("document.documentElement.scrollWidth") <= phone.viewport_size["width"]
+
+
+@pytest.mark.parametrize("name", ["en/how-to-use", *LABS])
+def test_a_reader_switches_to_the_twin_and_back(page: Page, files: str, name: str) -> None:
     page.goto(f"{files}/{name}.html")
     language = language_of(name)
     switch = page.locator("nav.language-switch")
-    expect(switch.get_by_role("link", name=NAMES[language])).to_have_attribute(
-        "aria-current", "true"
-    )
     switch.get_by_role("link", name=NAMES[OTHER[language]]).click()
     expect(page).to_have_url(f"{files}/{twin_of(name)}.html")
     expect(page.locator("html")).to_have_attribute("lang", OTHER[language])
@@ -117,53 +171,10 @@ def test_search_does_not_find_words_of_the_other_language(
     expect(page.locator("#search-results li")).to_have_count(0)
 
 
-@each_page
-def test_mathematics_is_rendered_and_nothing_complains(page: Page, files: str, name: str) -> None:
-    """The fixture fails on console errors and on requests that leave the site."""
-    page.goto(f"{files}/{name}.html")
-    wait_for_mathematics(page)
-    expect(page.locator("h1").first).to_be_visible()
-    sources = page.locator("article .math").count()
-    assert page.locator("article .math mjx-container svg").count() >= sources
-    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
-
-
 @pytest.mark.parametrize("name", ["index", "search-es", LABS[0]])
 def test_a_server_serves_the_site_as_well(page: Page, server: str, name: str) -> None:
     page.goto(f"{server}/{name}.html", wait_until="networkidle")
     expect(page.locator("h1").first).to_be_visible()
-
-
-@each_page
-def test_nothing_scrolls_sideways_on_a_phone(phone: Page, files: str, name: str) -> None:
-    phone.goto(f"{files}/{name}.html")
-    wait_for_mathematics(phone)
-    open_everything(phone)
-    # Not `window.innerWidth`: a phone's browser zooms out until what is too wide fits.
-    assert phone.viewport_size is not None
-    assert phone.evaluate("document.documentElement.scrollWidth") <= phone.viewport_size["width"]
-
-
-# A twin has the same structure and the same styles: axe, which is slow, sees one of each pair,
-# and the lab in both languages.
-AUDITED = [name for name in ALL if language_of(name) == "en" or name in LABS]
-
-
-@pytest.mark.parametrize("name", AUDITED)
-def test_axe_finds_nothing_serious(page: Page, files: str, name: str) -> None:
-    page.goto(f"{files}/{name}.html")
-    wait_for_mathematics(page)
-    open_everything(page)
-    # The thousands of glyphs in formulas tell axe nothing, and cost most of its time.
-    page.evaluate(
-        "document.querySelectorAll('mjx-container svg').forEach(svg => svg.replaceChildren())"
-    )
-    page.add_script_tag(content=AXE)
-    # A theme changes nothing but colours.
-    for theme, rules in {"light": None, "dark": ["color-contrast"]}.items():
-        page.emulate_media(color_scheme=theme)
-        expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        assert not serious_violations(page, rules), theme
 
 
 def open_everything(page: Page) -> None:
