@@ -342,7 +342,7 @@ def test_ctrl_c_ends_a_sweep_with_one_line_and_all_its_processes(tmp_path: Path)
 
 
 def test_a_killed_sweep_leaves_no_process_and_resumes_to_the_same_table(tmp_path: Path) -> None:
-    experiment = write_grid(tmp_path, steps=2000)
+    experiment = write_grid(tmp_path, steps=1000)
     killed = Sweep(experiment, tmp_path)
     killed.interrupt_with(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL

@@ -31,7 +31,7 @@ from minitrain.config import Config, patched
 def trained(steps, grid_bits):
     config = patched(Config(), {
         "steps": steps, "eval_interval": 10 * steps, "arithmetic.grid_bits": grid_bits,
-        "optimizer.learning_rate": 1e-2, "schedule.warmup_steps": 20,
+        "batch_size": 8, "optimizer.learning_rate": 1e-2, "schedule.warmup_steps": 20,
     })
     return loop.train(loop.start(config))
 
@@ -67,7 +67,7 @@ def progress(training):
 
 config = patched(Config(), {
     "steps": steps, "eval_interval": 10 * steps,
-    "optimizer.learning_rate": 1e-2, "schedule.warmup_steps": 20,
+    "batch_size": 8, "optimizer.learning_rate": 1e-2, "schedule.warmup_steps": 20,
 })
 run = Store(Path(options["root"])).get(config, progress)
 print(json.dumps({
