@@ -14,6 +14,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from os.path import normpath, relpath
 from pathlib import Path
 
@@ -40,6 +41,14 @@ BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
 PAGE_LINK = re.compile(r"\]\(([^)\s:#]+\.md)(#[^)\s]*)?\)")
 HIDDEN_IMAGE = "application/papermill.record/image/png"
 DROPPED = re.compile(r"image/|widget-view")
+REFERENCE = re.compile(r"\{ref\}`([^`<]+?) *<([^`>]+)>`")
+LABEL = re.compile(r"^\(([\w-]+)\)= *$", re.M)
+# What the book does not show, JupyterLab folds.
+FOLDED = {
+    "hide-input": {"source_hidden": True},
+    "remove-input": {"source_hidden": True},
+    "remove-cell": {"source_hidden": True, "outputs_hidden": True},
+}
 IMAGE_REFERENCE = re.compile(r"\{(?:numref|ref)\}`([^`<>]+)`")
 
 
@@ -81,6 +90,16 @@ def strip_output(output: NotebookNode) -> NotebookNode | None:
     return NotebookNode(kept)
 
 
+@cache
+def labelled() -> dict[str, Path]:
+    """The page on which each label stands that is written before a heading."""
+    found: dict[str, Path] = {}
+    for folder in (ROOT / "book", ROOT / "labs"):
+        for page in folder.rglob("*.md"):
+            found |= dict.fromkeys(LABEL.findall(page.read_text("utf-8")), page.resolve())
+    return found
+
+
 class Resolver:
     """Turns what only the book understands in one page's prose into plain Markdown."""
 
@@ -99,6 +118,7 @@ class Resolver:
             (CITATION, self._citation),
             (BIBLIOGRAPHY, self._bibliography),
             (PAGE_LINK, self._link),
+            (REFERENCE, self._reference),
         ]
         for pattern, replace in steps:
             source = pattern.sub(replace, source)
@@ -152,10 +172,19 @@ class Resolver:
     def _link(self, match: re.Match[str]) -> str:
         """A link to a page leads to its notebook, at the place where the file really lies."""
         target = Path(normpath(seen_by_sphinx(docname_of(self.page)).parent / match[1])).resolve()
+        return f"]({self._path_to(target)}{match[2] or ''})"
+
+    def _reference(self, match: re.Match[str]) -> str:
+        """A label on another page, which JupyterLab cannot find, becomes a link to that page."""
+        target = labelled().get(match[2], self.page)
+        if target == self.page.resolve():
+            return match[0]
+        return f"[{match[1]}]({self._path_to(target)}#{match[2]})"
+
+    def _path_to(self, target: Path) -> str:
         if target.exists() and is_myst_markdown_notebook(target.read_text("utf-8")):
             target = target.with_suffix(".ipynb")
-        path = Path(relpath(target, self.page.parent)).as_posix()
-        return f"]({path}{match[2] or ''})"
+        return Path(relpath(target, self.page.parent)).as_posix()
 
 
 def build(page: Path) -> str:
@@ -171,6 +200,9 @@ def build(page: Path) -> str:
             counter += 1
             cell["execution_count"] = counter
             cell["metadata"].pop("execution", None)
+            for tag in cell["metadata"].get("tags", []):
+                if tag in FOLDED:
+                    cell["metadata"]["jupyter"] = FOLDED[tag]
             cell["outputs"] = [kept for out in cell["outputs"] if (kept := strip_output(out))]
             for output in cell["outputs"]:
                 if "execution_count" in output:

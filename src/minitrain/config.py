@@ -190,7 +190,8 @@ def _leaves(patch: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 def assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     """``"optimizer.weight_decay=0.1"`` as a key and a YAML value; `option` is who asks."""
-    key, equals, value = text.partition("=")
+    before, equals, value = text.partition("=")
+    key = before.strip()
     if not equals or not key:
         raise UserError(f"{option} {text!r}: expected KEY=VALUE")
     return key, _parse_yaml(value, f"{option} {text!r}")

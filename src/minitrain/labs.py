@@ -52,9 +52,13 @@ class Check:
     evidence: str
     message: str | None
 
+    @property
+    def verdict(self) -> str:
+        """One line without the sentence: the same for every reader."""
+        return f"{'✓' if self.found else '✗'} {self.answer}   {self.evidence}"
+
     def __repr__(self) -> str:
-        line = f"{'✓' if self.found else '✗'} {self.answer}   {self.evidence}"
-        return f"{line}\n{self.message}" if self.message else line
+        return f"{self.verdict}\n{self.message}" if self.message else self.verdict
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Lab:
         `UserError` for an answer that is no change of a config.
         """
         healthy, broken = self.config(self.control), self.config(self.broken)
-        key, value = assignment(answer)
+        key, value = assignment(answer, "answer")
         fixed = patched(broken, {key: value}, answer)
         before, after = flat(broken)[key], flat(fixed)[key]
         if before == after or before == flat(healthy)[key]:

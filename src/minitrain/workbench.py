@@ -1,6 +1,7 @@
 """The panel of a lab in JupyterLab: edit the config, train it, see its curves beside the others."""
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,6 @@ _TEXT = {
         "run": "Train",
         "answer": "Your answer, key=value",
         "check": "Check",
-        "training": "training",
         "stopped": "Stopped. Train again to go on from the last checkpoint.",
         "yours": "yours",
         "alt": "Gap, embedding norm and validation loss: healthy, broken and your run",
@@ -30,7 +30,6 @@ _TEXT = {
         "run": "Entrenar",
         "answer": "Tu respuesta, clave=valor",
         "check": "Comprobar",
-        "training": "entrenando",
         "stopped": "Detenida. Entrena de nuevo para seguir desde el último punto guardado.",
         "yours": "la tuya",
         "alt": "Brecha, norma de la incrustación y pérdida de validación: sana, rota y tuya",
@@ -64,7 +63,7 @@ class Workbench:
         self.text = _TEXT[language]
         self.config = widgets.Textarea(
             to_yaml(lab.config(lab.broken)),
-            layout=widgets.Layout(width="100%", height="22em"),
+            layout=widgets.Layout(width="auto", height="22em"),
         )
         self.config.add_class("minitrain-config")
         self.train = widgets.Button(description=self.text["run"], button_style="primary")
@@ -72,7 +71,10 @@ class Workbench:
         self.answer = widgets.Text(placeholder="key=value", description="")
         self.check = widgets.Button(description=self.text["check"])
         self.status = widgets.HTML()
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        # Without a picture in it, a browser would show the sign of a broken one.
+        self.picture = widgets.Image(
+            format="png", layout=widgets.Layout(max_width="100%", display="none")
+        )
         self.picture.alt = self.text["alt"]
         self.train.on_click(lambda _: self._guard(self._train))
         self.check.on_click(lambda _: self._guard(self._check))
@@ -126,9 +128,13 @@ class Workbench:
             plots.curves(axes[1], runs, plots.embedding_norm, "‖token_embedding‖")
             plots.curves(axes[2], runs, plots.val_loss, "val_loss")
             axes[0].legend(frameon=False)
+            # All begin far above where they end, and the end is what tells them apart.
+            ends = [run.last.val_loss for seeds in runs.values() for run in seeds]
+            axes[2].set_ylim(0, 1.5 * max(filter(math.isfinite, ends), default=1.0))
         buffer = io.BytesIO()
-        fig.savefig(buffer, format="png")
+        fig.savefig(buffer, format="png", dpi=160)
         self.picture.value = buffer.getvalue()
+        self.picture.layout.display = None
 
     def _say(self, message: str) -> None:
         escaped = message.replace("&", "&amp;").replace("<", "&lt;")

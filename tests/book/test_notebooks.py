@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pages import ROOT, Page, all_pages, notebooks
 
@@ -56,6 +58,23 @@ def test_prose_holds_nothing_that_only_the_book_understands(page: Page) -> None:
     prose = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "markdown")
     for mark in ("{glue", "{footcite", "{footbibliography"):
         assert mark not in prose
+
+
+@each_notebook
+def test_links_and_labels_lead_somewhere(page: Page) -> None:
+    """JupyterLab knows the labels of the notebook that is open, and no others."""
+    prose = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "markdown")
+    for label in re.findall(r"\{(?:ref|numref)\}`[^`]*<([^`>]+)>`", prose):
+        assert f"({label})=" in prose or f":label: {label}\n" in prose, label
+    for path in re.findall(r"\]\(([^)\s:#]+\.(?:ipynb|md))", prose):
+        assert (page.notebook_path.parent / path).exists(), path
+
+
+@each_notebook
+def test_what_the_book_does_not_show_is_folded(page: Page) -> None:
+    for cell in page.notebook.cells:
+        hidden = {"remove-cell", "remove-input", "hide-input"} & set(cell.metadata.get("tags", []))
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == bool(hidden)
 
 
 def test_no_notebook_is_without_a_page() -> None:

@@ -42,6 +42,10 @@ def test_the_right_leaf_and_value_is_found_by_fingerprint(lab: Lab) -> None:
     assert (sign, left) == ("=", right)
 
 
+def test_spaces_around_the_parts_of_an_answer_do_not_matter(lab: Lab) -> None:
+    assert lab.check(" optimizer.weight_decay = 1.0 ").found
+
+
 def test_the_right_leaf_with_another_value_is_another_run(lab: Lab) -> None:
     check = lab.check("optimizer.weight_decay=0.5")
     left, sign, right = check.evidence.split()
@@ -66,7 +70,8 @@ def test_a_leaf_that_is_not_to_blame_is_rejected_without_training(lab: Lab, answ
         ("optimizer.weight_decay=-1", "optimizer.weight_decay"),
         ("optimizer=1", "optimizer"),
         ("optimizer.weight_decay", "optimizer.weight_decay"),
-        ("", "KEY=VALUE"),
+        ("", "answer '': expected KEY=VALUE"),
+        (" = 1", "answer ' = 1': expected KEY=VALUE"),
     ],
 )
 def test_an_answer_that_is_no_change_is_one_line(lab: Lab, answer: str, field: str) -> None:
@@ -110,6 +115,7 @@ def test_a_verdict_has_a_sentence_only_when_a_reader_is_there(
     spoken = lab.check("seed=7")
     assert quiet.message is None
     assert spoken.message == labs._MESSAGES["es"]["same"]
+    assert repr(quiet) == quiet.verdict == spoken.verdict
     assert repr(spoken) == f"{quiet!r}\n{spoken.message}"
 
 
@@ -128,8 +134,10 @@ def panel(lab: Lab) -> workbench.Workbench:
 
 
 def test_the_panel_trains_the_edited_config_and_draws_it(panel: workbench.Workbench) -> None:
+    assert panel.picture.layout.display == "none"
     panel.config.value = panel.config.value.replace("weight_decay: 0.0", "weight_decay: 2.0")
     panel.train.click()
+    assert panel.picture.layout.display is None
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
     assert "val_loss" in panel.status.value
     assert panel.bar.value == panel.bar.max == 12
