@@ -130,7 +130,9 @@ class Workbench:
             axes[0].legend(frameon=False)
             # All begin far above where they end, and the end is what tells them apart.
             ends = [run.last.val_loss for seeds in runs.values() for run in seeds]
-            axes[2].set_ylim(0, 1.5 * max(filter(math.isfinite, ends), default=1.0))
+            finite = [loss for loss in ends if math.isfinite(loss)]
+            if finite:
+                axes[2].set_ylim(0.8 * min(finite), 1.5 * max(finite))
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=160)
         self.picture.value = buffer.getvalue()
