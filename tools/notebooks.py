@@ -176,8 +176,9 @@ class Resolver:
 
     def _reference(self, match: re.Match[str]) -> str:
         """A label on another page, which JupyterLab cannot find, becomes a link to that page."""
-        target = labelled().get(match[2], self.page)
-        if target == self.page.resolve():
+        here = self.page.resolve()
+        target = labelled().get(match[2], here)
+        if target == here:
             return match[0]
         return f"[{match[1]}]({self._path_to(target)}#{match[2]})"
 
