@@ -32,6 +32,7 @@ from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # 
 from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
 from minitrain.errors import UserError  # noqa: E402
+from minitrain.show import HIDDEN  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
@@ -39,7 +40,7 @@ OPTION = re.compile(r"^:([a-z]+): *(.*)\n", re.M)
 CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
 PAGE_LINK = re.compile(r"\]\(([^)\s:#]+\.md)(#[^)\s]*)?\)")
-HIDDEN_IMAGE = "application/papermill.record/image/png"
+HIDDEN_IMAGE = f"{HIDDEN}image/png"
 DROPPED = re.compile(r"image/|widget-view")
 REFERENCE = re.compile(r"\{ref\}`([^`<]+?) *<([^`>]+)>`")
 LABEL = re.compile(r"^\(([\w-]+)\)= *$", re.M)

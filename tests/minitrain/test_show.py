@@ -42,7 +42,7 @@ def test_a_float_keeps_ten_digits(published: list[tuple[Any, Any]]) -> None:
     assert published[0][0]["text/plain"] == "0.3333333333"
 
 
-def test_importing_the_library_imports_no_sphinx(run_python: Any) -> None:
+def test_gluing_imports_no_sphinx(run_python: Any) -> None:
     script = (
         "import sys; from minitrain.show import glue; glue('x', 1);"
         "assert not {'sphinx', 'docutils', 'myst_nb'} & set(sys.modules)"
