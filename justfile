@@ -13,7 +13,7 @@ decay := if weight_decay == "" { "" } else { "--set optimizer.weight_decay=" + w
 
 # Train a variant of experiment 18 and leave a link to the run in experiments/
 phase-18-train:
-    .venv/bin/minitrain train experiments/18-break-weight-decay --variant {{variant}} \
+    .venv/bin/minitrain train experiments/18-the-run-that-remembers --variant {{variant}} \
         --set seed={{seed}} {{decay}} --link experiments/{{name}}
 
 # Overlay two runs on dashboard-compare.html

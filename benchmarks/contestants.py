@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from minitrain import corpus, loop
-from minitrain.config import Config, patched
-from minitrain.model import build_model, language_model_loss
-from minitrain.schedule import learning_rate
+from minitrain.training import corpus, loop
+from minitrain.training.config import Config, patched
+from minitrain.training.model import build_model, language_model_loss
+from minitrain.training.schedule import learning_rate
 
 # No record is due within these steps: what is measured is the step, not the evaluation.
 CONFIG = patched(Config(), {"steps": 20_000, "eval_interval": 20_000})
@@ -105,7 +105,7 @@ def jax() -> Contestant:
     import jax as jax_library
     import jax.numpy as jnp
 
-    from minitrain import jax_gpt
+    from minitrain.pages import jax_gpt
 
     parameters = jax_gpt.initial_parameters(CONFIG)
     compiled, state = jax_gpt.make_step(CONFIG)
@@ -125,7 +125,7 @@ def same_bytes(steps: int) -> tuple[str, str]:
     """The fingerprints after some steps of one run, by minitrain and by JAX."""
     import jax.numpy as jnp
 
-    from minitrain import jax_gpt
+    from minitrain.pages import jax_gpt
 
     ours = loop.start(CONFIG)
     parameters = jax_gpt.initial_parameters(CONFIG)

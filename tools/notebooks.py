@@ -31,8 +31,8 @@ from course.bibliography import LanguageNeutralStyle, references  # noqa: E402
 from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
-from minitrain.errors import UserError  # noqa: E402
-from minitrain.show import HIDDEN  # noqa: E402
+from minitrain.common.errors import UserError  # noqa: E402
+from minitrain.pages.show import HIDDEN  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)

@@ -15,9 +15,9 @@ from pathlib import Path
 from jupyter_cache import get_cache
 from myst_nb.core.read import is_myst_markdown_notebook
 
-from minitrain import experiments
-from minitrain.config import Config
-from minitrain.store import Store
+from minitrain.runs import experiments
+from minitrain.runs.store import Store
+from minitrain.training.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))

@@ -14,15 +14,17 @@ import torch
 import typer
 from tqdm import tqdm
 
-from minitrain import dashboard, experiments, generate, table
-from minitrain.checkpoint import DamagedFile
-from minitrain.config import Config, assignment
-from minitrain.errors import UserError
-from minitrain.files import write_atomically
-from minitrain.grid import short
-from minitrain.loop import Training, start, train
-from minitrain.store import Run, Store, read_run
-from minitrain.sweep import run_all
+from minitrain.common.errors import UserError
+from minitrain.common.files import write_atomically
+from minitrain.pages import dashboard
+from minitrain.runs import experiments, table
+from minitrain.runs.checkpoint import DamagedFile
+from minitrain.runs.store import Run, Store, read_run
+from minitrain.runs.sweep import run_all
+from minitrain.training import generate
+from minitrain.training.config import Config, assignment
+from minitrain.training.grid import short
+from minitrain.training.loop import Training, start, train
 
 app = typer.Typer(
     add_completion=False,

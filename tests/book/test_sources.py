@@ -53,7 +53,7 @@ def test_code_cells_have_no_sentences(page: Page) -> None:
 
 @each_notebook
 def test_numbers_are_glued_with_the_digits_that_machines_agree_on(page: Page) -> None:
-    """`minitrain.show.glue` rounds; `myst_nb.glue` does not."""
+    """`minitrain.pages.show.glue` rounds; `myst_nb.glue` does not."""
     assert not any("myst_nb" in cell.source for cell in page.code_cells)
 
 

@@ -12,8 +12,8 @@ import hypothesis
 import pytest
 import torch
 
-from minitrain.config import Config, patched
-from minitrain.store import Store
+from minitrain.runs.store import Store
+from minitrain.training.config import Config, patched
 
 # A training step on a busy machine takes as long as it takes: no test here is about time.
 hypothesis.settings.register_profile("minitrain", deadline=None)

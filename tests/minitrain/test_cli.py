@@ -17,9 +17,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from minitrain import cli, experiments, generate, loop, sweep
-from minitrain.config import Config, patched
-from minitrain.store import Store, read_run
+from minitrain import cli
+from minitrain.runs import experiments, sweep
+from minitrain.runs.store import Store, read_run
+from minitrain.training import generate, loop
+from minitrain.training.config import Config, patched
 
 SHORT = (
     "--set=steps=12",
@@ -29,7 +31,7 @@ SHORT = (
     "--set=model.n_head=2",
     "--set=model.d_model=8",
 )
-EXPERIMENT = "18-break-weight-decay"
+EXPERIMENT = "18-the-run-that-remembers"
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 

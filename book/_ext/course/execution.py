@@ -38,9 +38,9 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
-from minitrain import experiments
-from minitrain.errors import UserError
-from minitrain.sweep import run_all
+from minitrain.common.errors import UserError
+from minitrain.runs import experiments
+from minitrain.runs.sweep import run_all
 
 from .card import with_card
 from .languages import language_of

@@ -1,0 +1,143 @@
+"""A break-it lab: two runs, one leaf of their config apart, and a check of the reader's fix.
+
+A lab page is executed twice over: when the book is built, where its outputs must be the same for
+readers of any language, and in JupyterLab, where a reader tries things out. `session_language`
+tells the two apart.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minitrain.pages import plots, show
+from minitrain.runs import experiments
+from minitrain.runs.store import Progress, Run, Store, one_thread
+from minitrain.runs.sweep import run_all
+from minitrain.training.config import Config, assignment, flat, patched
+from minitrain.training.grid import short
+from minitrain.training.loop import start, train
+
+_MESSAGES = {
+    "en": {
+        "same": "Both runs have this value already, so it cannot be what sets them apart.",
+        "near": "That is the leaf that differs. With this value the run is yet another one.",
+        "fixed": "Found: with this one change the broken run is the healthy one, to the last bit.",
+    },
+    "es": {
+        "same": "Las dos ejecuciones ya tienen este valor: no puede ser lo que las distingue.",
+        "near": "Esa es la hoja que cambia. Con este valor, la ejecución sigue siendo otra.",
+        "fixed": "Encontrado: con este único cambio, la ejecución rota es la sana, bit a bit.",
+    },
+}
+
+
+def session_language() -> str | None:
+    """The language of the notebook that a reader has open in JupyterLab; None in a build.
+
+    Jupyter Server names the notebook in the kernel's environment; nbclient and nbval do not.
+    """
+    notebook = os.environ.get("JPY_SESSION_NAME")
+    if notebook is None:
+        return None
+    return next((part for part in reversed(Path(notebook).parts) if part in _MESSAGES), "en")
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict on one answer. Its text is symbols, and a sentence when a reader is there."""
+
+    answer: str
+    found: bool
+    evidence: str
+    message: str | None
+
+    @property
+    def verdict(self) -> str:
+        """One line without the sentence: the same for every reader."""
+        return f"{'✓' if self.found else '✗'} {self.answer}   {self.evidence}"
+
+    def __repr__(self) -> str:
+        return f"{self.verdict}\n{self.message}" if self.message else self.verdict
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab: an experiment, and the broken variant whose fault the reader is to find."""
+
+    experiment: str
+    broken: str = "break"
+
+    @property
+    def control(self) -> str:
+        """The healthy variant that the broken one is a leaf away from."""
+        return experiments.load(self.experiment).breaks[self.broken]
+
+    def config(self, variant: str, **changes: Any) -> Config:
+        """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
+        return experiments.load(self.experiment).config(variant, changes)
+
+    def runs(self, *variants: str) -> dict[str, list[Run]]:
+        """The runs of each variant that the book shows, one for each of its seeds.
+
+        If the store lacks any run that the experiment shows, all missing ones are trained now, in
+        one go: that keeps every core busy to the end, which several small calls would not.
+        """
+        points = experiments.load(self.experiment).points()
+        found = list(zip(points, run_all(point.config for point in points), strict=True))
+        return {v: [run for point, run in found if point.variant == v] for v in variants}
+
+    def check(self, answer: str, progress: Progress | None = None) -> Check:
+        """Whether `answer`, ``"key=value"``, turns the broken run into the healthy one.
+
+        A change that could matter is trained: the verdict is a comparison of fingerprints. Raises
+        `UserError` for an answer that is no change of a config.
+        """
+        healthy, broken = self.config(self.control), self.config(self.broken)
+        key, value = assignment(answer, "answer")
+        fixed = patched(broken, {key: value}, answer)
+        before, after = flat(broken)[key], flat(fixed)[key]
+        if before == after or before == flat(healthy)[key]:
+            return self._verdict(answer, False, f"{flat(healthy)[key]} = {before}", "same")
+        target = Store().get(healthy, progress)
+        # Trained here and now: the store would answer an equal config with the target itself. What
+        # is recorded on the way changes nothing of the result, and takes time.
+        unrecorded = patched(fixed, {"eval_interval": fixed.steps}, answer)
+        with one_thread():
+            fingerprint = train(start(unrecorded), progress).fingerprint()
+        found = fingerprint == target.fingerprint
+        evidence = f"{short(fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
+        return self._verdict(answer, found, evidence, "fixed" if found else "near")
+
+    def _verdict(self, answer: str, found: bool, evidence: str, message: str) -> Check:
+        language = session_language()
+        return Check(answer, found, evidence, _MESSAGES[language][message] if language else None)
+
+
+# What a lab's tables show of a run: the quantity, and how to print it.
+QUANTITIES: dict[str, tuple[plots.Quantity, str]] = {
+    "train_loss": (plots.train_loss, ".4f"),
+    "val_loss": (plots.val_loss, ".4f"),
+    "val_loss − train_loss": (plots.gap, ".4f"),
+    "‖token_embedding‖": (plots.embedding_norm, ".2f"),
+    "accuracy.train": (plots.accuracy("train"), ".3f"),
+    "accuracy.val": (plots.accuracy("val"), ".3f"),
+    "accuracy.val.regular": (plots.accuracy("val", "regular"), ".3f"),
+    "accuracy.val.irregular": (plots.accuracy("val", "irregular"), ".3f"),
+}
+
+
+def final_values(runs: plots.Group) -> show.Markdown:
+    """A table of final values, a column for each label: the mean over its runs, and their range."""
+
+    def cell(seeds: Sequence[Run], quantity: plots.Quantity, form: str) -> str:
+        values = [quantity(run.last) for run in seeds]
+        mean = f"{sum(values) / len(values):{form}}"
+        return mean if len(values) == 1 else f"{mean} ({min(values):{form}}…{max(values):{form}})"
+
+    rows = (
+        [f"`{name}`", *(cell(seeds, quantity, form) for seeds in runs.values())]
+        for name, (quantity, form) in QUANTITIES.items()
+    )
+    return show.table(["", *(f"`{label}`" for label in runs)], rows)

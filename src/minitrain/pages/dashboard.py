@@ -1,0 +1,118 @@
+"""Two or more finished runs overlaid on one HTML page that needs no network."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from minitrain.runs.store import Run
+from minitrain.training.config import flat
+from minitrain.training.grid import short
+from minitrain.training.loop import Record
+from minitrain.training.metrics import KINDS, SLICES
+
+# Okabe & Ito's palette, which colour-blind readers can tell apart; dashes tell the rest.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,6px")
+_PANELS = (
+    "train_loss, val_loss",
+    "val_loss \N{MINUS SIGN} train_loss",
+    "weight_norms",
+    "learning_rate",
+    "accuracy.train",
+    "accuracy.val",
+    "config",
+)
+
+
+def page(runs: Mapping[str, Run]) -> str:
+    """A self-contained HTML page (Plotly inlined) with the runs, by label, overlaid.
+
+    Labels in the panels are the names of the record's fields and of the config's keys.
+    """
+    figure = make_subplots(
+        rows=4,
+        cols=2,
+        subplot_titles=_PANELS,
+        row_heights=[0.28, 0.28, 0.28, 0.16],
+        vertical_spacing=0.07,
+        specs=[[{}, {}], [{}, {}], [{}, {}], [{"type": "table", "colspan": 2}, None]],
+    )
+    for (label, run), colour in zip(runs.items(), _COLOURS, strict=False):
+        _add_curves(figure, label, run, colour)
+        _add_accuracy(figure, label, run, colour)
+    figure.add_trace(_differences(runs), row=4, col=1)
+    figure.update_layout(
+        title=" \N{MIDDLE DOT} ".join(
+            f"{label} [{short(run.fingerprint)}]{' (diverged)' if run.diverged else ''}"
+            for label, run in runs.items()
+        ),
+        template="plotly_white",
+        height=1400,
+        barmode="group",
+        hovermode="x unified",
+        legend={"groupclick": "toggleitem"},
+    )
+    figure.update_xaxes(title_text="step", row=2)
+    figure.update_xaxes(title_text="step", row=1)
+    return figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+
+
+def _add_curves(figure: go.Figure, label: str, run: Run, colour: str) -> None:
+    def line(name: str, values: list[float | None], row: int, col: int, dash: str) -> None:
+        figure.add_trace(
+            go.Scatter(
+                x=[record.step for record in run.records],
+                y=values,
+                name=f"{label}: {name}",
+                legendgroup=label,
+                mode="lines",
+                line={"color": colour, "dash": dash},
+            ),
+            row=row,
+            col=col,
+        )
+
+    def gap(record: Record) -> float:
+        return record.val_loss - record.train_loss
+
+    line("train_loss", [r.train_loss for r in run.records], 1, 1, "dash")
+    line("val_loss", [r.val_loss for r in run.records], 1, 1, "solid")
+    line("gap", [gap(r) for r in run.records], 1, 2, "solid")
+    for kind in run.last.weight_norms:
+        dash = _DASHES[KINDS.index(kind)]
+        line(kind, [r.weight_norms[kind] for r in run.records], 2, 1, dash)
+    line("learning_rate", [r.learning_rate for r in run.records], 2, 2, "solid")
+
+
+def _add_accuracy(figure: go.Figure, label: str, run: Run, colour: str) -> None:
+    for col, split in enumerate(("train", "val"), start=1):
+        accuracy = run.last.accuracy[split]
+        figure.add_trace(
+            go.Bar(
+                x=list(SLICES),
+                y=[accuracy.get(name) for name in SLICES],
+                name=f"{label}: {split}",
+                legendgroup=label,
+                marker={"color": colour, "pattern": {"shape": "/" if split == "train" else ""}},
+            ),
+            row=3,
+            col=col,
+        )
+        figure.update_yaxes(range=[0, 1], row=3, col=col)
+
+
+def _differences(runs: Mapping[str, Run]) -> go.Table:
+    """The config keys in which the runs differ, one row each."""
+    configs = [flat(run.config) for run in runs.values()]
+    differing = [key for key in configs[0] if any(c[key] != configs[0][key] for c in configs)]
+
+    def column(config: Mapping[str, Any]) -> list[str]:
+        return [json.dumps(config[key]) for key in differing]
+
+    return go.Table(
+        header={"values": ["", *runs], "align": "left"},
+        cells={"values": [differing, *map(column, configs)], "align": "left"},
+    )

@@ -1,0 +1,1 @@
+"""What keeps runs: experiments, checkpoints, the store, sweeps and their tables."""

@@ -1,0 +1,252 @@
+"""Many runs at once, one process for each core, through the shared store."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from tqdm import tqdm
+
+from minitrain.common.errors import UserError
+from minitrain.runs.store import Progress, Run, Store
+from minitrain.training import corpus
+from minitrain.training.config import Config
+from minitrain.training.loop import Training
+
+SECONDS_TO_STOP = 10  # for a step, or a record, that is under way
+SECONDS_BETWEEN_MESSAGES = 0.1  # whoever draws the bar takes its time from the cores that train
+
+
+def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
+    """The runs of `configs`, in their order; those that the store lacks are trained in parallel.
+
+    An exception in a process that trains is raised here. It, and Ctrl-C, end those processes too;
+    what is finished stays in the store, the rest resumes from its last checkpoint.
+    """
+    store = store or Store()
+    wanted = list(configs)
+    # Equal configs are one run.
+    found = {config: store.find(config) for config in dict.fromkeys(wanted)}
+    missing = [config for config, run in found.items() if run is None]
+    if missing:
+        _train(missing, store)
+    runs = {config: run or store.get(config) for config, run in found.items()}
+    return [runs[config] for config in wanted]
+
+
+def cost(config: Config) -> int:
+    """About how long a run takes, in units of its own: for comparing configs, nothing else.
+
+    The constants are fitted to measured times. The unit is a forward pass of one item, times the
+    model's size: a step takes two for each item and five more, a record one for each item of two
+    splits. A pass grows more slowly than the square of the width.
+    """
+    slower = 1.5 if config.arithmetic.autocast else 1.0
+    steps = slower * config.steps * (2 * config.batch_size + 5)
+    records = (config.steps // config.eval_interval + 2) * (corpus.N_TRAIN + corpus.N_VAL)
+    width = config.model.d_model
+    passes = (steps + records) * config.model.n_layer * width * (width + 128)
+    return int(passes / 2 if config.arithmetic.dtype == "float32" else passes)
+
+
+def _train(configs: Sequence[Config], store: Store) -> None:
+    progress = _Progress(configs)
+    with progress.bar:
+        if len(configs) == 1:  # not worth the seconds that a new process takes to start
+            store.get(configs[0], lambda training: progress.reach(configs[0], training.step))
+        else:
+            with _workers(min(len(configs), _cores()), store) as workers:
+                _share_out(configs, workers, progress)
+
+
+def _share_out(configs: Sequence[Config], workers: "list[_Worker]", progress: "_Progress") -> None:
+    """Keep every worker busy until all is trained."""
+    # The longest first, so that no core waits for a long one at the end.
+    queue = sorted(configs, key=cost)
+    idle = list(workers)
+    running: dict[Connection, tuple[_Worker, Config]] = {}
+    while queue or running:
+        while queue and idle:
+            worker, config = idle.pop(), queue.pop()
+            worker.train(config)
+            running[worker.connection] = worker, config
+        for connection in wait(list(running)):
+            assert isinstance(connection, Connection)
+            worker, config = running[connection]
+            step = worker.step()
+            if step is not None:
+                progress.reach(config, step)
+            else:
+                progress.finish(config)
+                del running[connection]
+                idle.append(worker)
+
+
+class _Worker:
+    """A process that trains one config after the other. It ends when the connection does."""
+
+    def __init__(self, store: Store):
+        # "spawn": a forked child would inherit the state of PyTorch's thread pool.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, store), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def train(self, config: Config) -> None:
+        # A process that has died says so when it is asked for its first step.
+        with suppress(OSError):
+            self.connection.send(config)
+
+    def step(self) -> int | None:
+        """A step that it has made, or None if the run is in the store."""
+        try:
+            message = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            raise UserError(
+                f"sweep: a process that trains died (exit status {self.process.exitcode});"
+                " run again: it resumes"
+            ) from None
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+    def stop(self) -> None:
+        """End it between two steps; if it does not listen, now."""
+        self.connection.close()
+        self.process.join(SECONDS_TO_STOP)
+        self.process.terminate()
+        self.process.join()
+
+
+def _work(connection: Connection, store: Store) -> None:
+    # Without the process that asked, the next message fails, and with it the training.
+    with suppress(EOFError, OSError):
+        while True:
+            config = connection.recv()
+            try:
+                store.get(config, _messages(connection))
+                connection.send(None)
+            except Exception as error:
+                connection.send(_sendable(error))
+
+
+def _messages(connection: Connection) -> Progress:
+    """Sends the first step that a run makes, and then one now and again."""
+    due = 0.0
+
+    def send(training: Training) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            connection.send(training.step)
+            due = time.monotonic() + SECONDS_BETWEEN_MESSAGES
+
+    return send
+
+
+def _sendable(error: Exception) -> Exception:
+    """The exception with its traceback as a note, which would be lost on the way otherwise."""
+    if isinstance(error, UserError):
+        return error
+    text = "".join(traceback.format_exception(error))
+    error.add_note(text)
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error
+
+
+@contextmanager
+def _workers(count: int, store: Store) -> Iterator[list[_Worker]]:
+    workers: list[_Worker] = []
+    try:
+        with _children_ignore_interrupts():
+            workers += (_Worker(store) for _ in range(count))
+        yield workers
+    finally:
+        for worker in workers:
+            worker.connection.close()
+        for worker in workers:
+            worker.stop()
+
+
+@contextmanager
+def _children_ignore_interrupts() -> Iterator[None]:
+    """A terminal sends Ctrl-C to every process. Only this one is to act on it: a child inherits
+    from its first moment that the signal is ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread may set this, and none but the main thread is interrupted
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Progress:
+    """One bar for all runs, on a terminal only: how much of the estimated cost is behind us.
+
+    What turns out not to be needed is taken off the total: the steps of a resumed run that were
+    done before, those that a diverged run leaves out. So the time left is that of real work.
+    """
+
+    def __init__(self, configs: Sequence[Config]):
+        self.left = {config: cost(config) for config in configs}
+        self.total = sum(self.left.values())
+        self.steps: dict[Config, int] = {}
+        self.finished = 0
+        self.bar: tqdm[Any] = tqdm(
+            total=self.total,
+            disable=None,
+            leave=False,
+            smoothing=0,
+            bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        )
+        self._show()
+
+    def reach(self, config: Config, step: int) -> None:
+        """A run has made update number `step`."""
+        if not self.steps:  # the processes have started: from here on, time is training
+            self.bar.reset(self.total)
+        if config not in self.steps:
+            self._take_off(config, self._done(config, step - 1))
+            self.steps[config] = step - 1
+        done = self._done(config, step) - self._done(config, self.steps[config])
+        self.steps[config] = step
+        self.left[config] -= done
+        self.bar.update(done)
+
+    def finish(self, config: Config) -> None:
+        """A run is in the store."""
+        self._take_off(config, self.left[config])
+        self.finished += 1
+        self._show()
+
+    def _done(self, config: Config, step: int) -> int:
+        return cost(config) * step // config.steps
+
+    def _take_off(self, config: Config, amount: int) -> None:
+        self.left[config] -= amount
+        self.total -= amount
+        self.bar.total = self.total
+
+    def _show(self) -> None:
+        self.bar.set_postfix_str(f"{self.finished}/{len(self.left)} runs")

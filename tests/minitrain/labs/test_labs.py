@@ -1,0 +1,175 @@
+"""A lab's check proves what it says, and speaks the reader's language only to a reader."""
+
+from pathlib import Path
+
+import pytest
+
+from minitrain.common.errors import UserError
+from minitrain.labs import lab as labs
+from minitrain.labs import workbench
+from minitrain.labs.lab import Lab
+from minitrain.runs.store import Store
+from minitrain.training import loop
+from minitrain.training.config import patched
+
+CONFIG = """
+base:
+  steps: 12
+  batch_size: 4
+  eval_interval: 6
+  model: {n_layer: 1, n_head: 2, d_model: 8}
+  optimizer: {learning_rate: 0.01, weight_decay: 1.0}
+  schedule: {warmup_steps: 2}
+variants:
+  control: {}
+  break: {optimizer: {weight_decay: 0.0}}
+breaks:
+  break: control
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "config.yaml").write_text(CONFIG)
+    monkeypatch.setenv("MINITRAIN_STORE", str(tmp_path / "runs"))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    return Lab(str(tmp_path / "lab"))
+
+
+def test_the_right_leaf_and_value_is_found_by_fingerprint(lab: Lab) -> None:
+    check = lab.check("optimizer.weight_decay=1.0")
+    left, sign, right = check.evidence.split()
+    assert check.found
+    assert (sign, left) == ("=", right)
+
+
+def test_spaces_around_the_parts_of_an_answer_do_not_matter(lab: Lab) -> None:
+    assert lab.check(" optimizer.weight_decay = 1.0 ").found
+
+
+def test_the_right_leaf_with_another_value_is_another_run(lab: Lab) -> None:
+    check = lab.check("optimizer.weight_decay=0.5")
+    left, sign, right = check.evidence.split()
+    assert not check.found
+    assert sign == "≠"
+    assert left != right
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["seed=7", "optimizer.betas=[0.9, 0.999]", "optimizer.weight_decay=0.0", "model.n_layer=2"],
+)
+def test_a_leaf_that_is_not_to_blame_is_rejected_without_training(lab: Lab, answer: str) -> None:
+    assert not lab.check(answer).found
+    assert not list(Store().root.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        ("weight_decay=1", "weight_decay"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay"),
+        ("optimizer=1", "optimizer"),
+        ("optimizer.weight_decay", "optimizer.weight_decay"),
+        ("", "answer '': expected KEY=VALUE"),
+        (" = 1", "answer ' = 1': expected KEY=VALUE"),
+    ],
+)
+def test_an_answer_that_is_no_change_is_one_line(lab: Lab, answer: str, field: str) -> None:
+    with pytest.raises(UserError) as caught:
+        lab.check(answer)
+    assert field in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_check_compares_a_run_trained_now_not_the_stored_one_with_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.check("optimizer.weight_decay=1.0")
+    monkeypatch.setattr(labs, "start", lambda config: loop.start(patched(config, {"seed": 1})))
+    assert not lab.check("optimizer.weight_decay=1.0").found
+
+
+@pytest.mark.parametrize(
+    ("session", "language"),
+    [
+        (None, None),
+        ("/home/ana/course/labs/es/18-the-run-that-remembers.ipynb", "es"),
+        ("labs/en/18-the-run-that-remembers.ipynb", "en"),
+        ("elsewhere/lab.ipynb", "en"),
+    ],
+)
+def test_the_language_is_that_of_the_open_notebook(
+    session: str | None, language: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    if session:
+        monkeypatch.setenv("JPY_SESSION_NAME", session)
+    assert labs.session_language() == language
+
+
+def test_a_verdict_has_a_sentence_only_when_a_reader_is_there(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = lab.check("seed=7")
+    monkeypatch.setenv("JPY_SESSION_NAME", "labs/es/lab.ipynb")
+    spoken = lab.check("seed=7")
+    assert quiet.message is None
+    assert spoken.message == labs._MESSAGES["es"]["same"]
+    assert repr(quiet) == quiet.verdict == spoken.verdict
+    assert repr(spoken) == f"{quiet!r}\n{spoken.message}"
+
+
+def test_languages_have_the_same_messages() -> None:
+    for texts in (labs._MESSAGES, workbench._TEXT):
+        assert texts["en"].keys() == texts["es"].keys()
+
+
+def test_in_a_build_the_workbench_is_the_broken_config(lab: Lab) -> None:
+    assert "weight_decay: 0.0" in repr(workbench.workbench(lab))
+
+
+@pytest.fixture
+def panel(lab: Lab) -> workbench.Workbench:
+    return workbench.Workbench(lab, "es")
+
+
+def test_the_panel_trains_the_edited_config_and_draws_it(panel: workbench.Workbench) -> None:
+    assert panel.picture.layout.display == "none"
+    panel.config.value = panel.config.value.replace("weight_decay: 0.0", "weight_decay: 2.0")
+    panel.train.click()
+    assert panel.picture.layout.display is None
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+    assert "val_loss" in panel.status.value
+    assert panel.bar.value == panel.bar.max == 12
+    assert not panel.train.disabled
+
+
+@pytest.mark.parametrize(
+    "text", ["seed: no", "seeds: 1", ":", "- 1", "optimizer: {weight_decay: -1}"]
+)
+def test_a_config_typed_wrongly_is_one_line_in_the_panel(
+    panel: workbench.Workbench, text: str
+) -> None:
+    panel.config.value = text
+    panel.train.click()
+    assert "config: " in panel.status.value
+    assert "Traceback" not in panel.status.value
+    assert not panel.train.disabled
+
+
+def test_the_panel_checks_an_answer_in_its_language(
+    panel: workbench.Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "labs/es/lab.ipynb")
+    panel.answer.value = "optimizer.weight_decay=1.0"
+    panel.check.click()
+    assert "✓" in panel.status.value
+    assert "bit a bit" in panel.status.value
+
+
+def test_what_the_panel_says_is_text_not_html(panel: workbench.Workbench) -> None:
+    panel.answer.value = "<img src=x>=1"
+    panel.check.click()
+    assert "<img" not in panel.status.value

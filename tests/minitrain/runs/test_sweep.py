@@ -1,0 +1,242 @@
+"""Many runs at once are the same runs, in the order in which they were asked for."""
+
+import io
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tqdm import tqdm
+
+from minitrain.common.errors import UserError
+from minitrain.runs import sweep
+from minitrain.runs.store import Progress, Run, Store
+from minitrain.runs.sweep import cost, run_all
+from minitrain.training.config import Config, patched
+from minitrain.training.loop import start, train
+
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[Config]]:
+    """What `run_all` hands over for training, which then happens here, one after the other."""
+    calls: list[list[Config]] = []
+
+    def train_here(configs: Sequence[Config], store: Store) -> None:
+        calls.append(list(configs))
+        for config in reversed(configs):
+            store.get(config)
+
+    monkeypatch.setattr(sweep, "_train", train_here)
+    return calls
+
+
+def test_runs_come_back_in_order_and_equal_configs_are_trained_once(
+    store: Store, small: MakeConfig, asked: list[list[Config]]
+) -> None:
+    a, b, c = (small(seed=seed) for seed in (3, 1, 2))
+    runs = run_all([a, b, a, c, b], store)
+    assert [run.config for run in runs] == [a, b, a, c, b]
+    assert asked == [[a, b, c]]
+
+
+def test_what_the_store_has_is_not_trained_again(
+    store: Store, small: MakeConfig, asked: list[list[Config]]
+) -> None:
+    a, b = small(seed=1), small(seed=2)
+    store.get(a)
+    run_all([a, b], store)
+    run_all([b, a], store)
+    assert asked == [[b]]
+
+
+def test_nothing_is_asked_for_nothing(store: Store, asked: list[list[Config]]) -> None:
+    assert run_all([], store) == []
+    assert asked == []
+
+
+def test_runs_trained_side_by_side_are_those_trained_alone(
+    store: Store, small: MakeConfig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is written where there is no terminal: a notebook would keep it."""
+    configs = [small(seed=seed) for seed in (5, 6, 5)]
+    runs = run_all(iter(configs), store)
+    assert [run.config for run in runs] == configs
+    alone = [train(start(config)).fingerprint() for config in configs]
+    assert [run.fingerprint for run in runs] == alone
+    assert len(set(alone)) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_run_alone_needs_no_other_process(
+    store: Store, small: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_workers", None)
+    (run,) = run_all([small()], store)
+    assert run.config == small()
+
+
+def test_a_disk_that_cannot_be_written_is_one_line_from_a_sweep_too(
+    tmp_path: Path, small: MakeConfig
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="cannot write the run"):
+        run_all([small(seed=1), small(seed=2)], Store(tmp_path / "file" / "runs"))
+
+
+class Faulty(Store):
+    """A store that trains seed 1 and not seed 2."""
+
+    def get(self, config: Config, progress: Progress | None = None) -> Run:
+        if config.seed == 2:
+            self.fail()
+        return super().get(config, progress)
+
+    def fail(self) -> None:
+        raise NotImplementedError
+
+
+class OddError(Exception):
+    """Cannot be made from its message alone, so it cannot be sent between processes."""
+
+    def __init__(self, left: int, right: int):
+        super().__init__(f"{left} is not {right}")
+
+
+class Dividing(Faulty):
+    def fail(self) -> None:
+        1 / 0  # noqa: B018
+
+
+class Odd(Faulty):
+    def fail(self) -> None:
+        raise OddError(1, 2)
+
+
+class Dying(Faulty):
+    def fail(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("store_type", "error", "message"),
+    [
+        (Dividing, ZeroDivisionError, "division by zero"),
+        (Odd, RuntimeError, "OddError: 1 is not 2"),
+        (Dying, UserError, r"a process that trains died \(exit status -9\)"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_that_trains_surfaces_here(
+    store_type: type[Store],
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+    small: MakeConfig,
+) -> None:
+    """As it is, with the line that raised it; and no process is left behind."""
+    with pytest.raises(error, match=message) as caught:
+        run_all([small(seed=1), small(seed=2, steps=50)], store_type(tmp_path))
+    if error is ZeroDivisionError:
+        assert "in fail" in "".join(caught.value.__notes__)
+    assert not sweep.multiprocessing.active_children()
+
+
+class FakeWorker:
+    """Answers a config with its steps, then with the end, at once."""
+
+    def __init__(self, order: list[Config]):
+        self.order = order
+        self.connection, self.theirs = Pipe()
+
+    def train(self, config: Config) -> None:
+        self.order.append(config)
+        for step in range(1, config.steps + 1):
+            self.theirs.send(step)
+        self.theirs.send(None)
+
+    def step(self) -> Any:
+        return self.connection.recv()
+
+
+def test_the_dearest_run_is_trained_first(small: MakeConfig) -> None:
+    order: list[Config] = []
+    cheap, dear, wide = small(steps=20), small(steps=60), small(steps=30, model={"d_model": 64})
+    configs = [cheap, dear, wide]
+    sweep._share_out(configs, [FakeWorker(order)], sweep._Progress(configs))
+    assert order == [wide, dear, cheap]
+
+
+@given(
+    steps=st.integers(1, 5000),
+    batch_size=st.integers(1, 64),
+    n_layer=st.integers(1, 6),
+    d_model=st.sampled_from([8, 64, 128]),
+)
+def test_more_of_anything_costs_more(
+    steps: int, batch_size: int, n_layer: int, d_model: int
+) -> None:
+    config = patched(
+        Config(),
+        {
+            "steps": steps,
+            "batch_size": batch_size,
+            "eval_interval": 10,
+            "model": {"n_layer": n_layer, "d_model": d_model},
+            "schedule.warmup_steps": 0,
+        },
+    )
+    for more in (
+        {"steps": 2 * steps},
+        {"batch_size": 2 * batch_size},
+        {"eval_interval": 1},
+        {"model.n_layer": 2 * n_layer},
+        {"model.d_model": 2 * d_model},
+        {"arithmetic.autocast": "bfloat16"},
+    ):
+        if "eval_interval" not in more or steps > 10:
+            assert cost(patched(config, more)) > cost(config), more
+    assert cost(patched(config, {"arithmetic.dtype": "float32"})) < cost(config)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Where the bar is drawn."""
+    screen = Terminal()
+    monkeypatch.setattr(sweep, "tqdm", partial(tqdm, file=screen, ncols=80, mininterval=0))
+    return screen
+
+
+def test_the_bar_counts_work_done_here_and_ends_full(small: MakeConfig, terminal: Terminal) -> None:
+    """A whole run, one resumed at step 30 of 40, one that diverges at step 10, one found done."""
+    whole, resumed, diverged, _ = configs = [small(seed=seed) for seed in range(4)]
+    progress = sweep._Progress(configs)
+    assert progress.bar.total == 4 * cost(whole)
+    for step in range(1, 41):
+        progress.reach(whole, step)
+    assert progress.bar.n == cost(whole)
+    for step in range(31, 41):
+        progress.reach(resumed, step)
+    for step in range(1, 11):
+        progress.reach(diverged, step)
+    done = cost(whole) + cost(whole) * 10 // 40 * 2
+    assert progress.bar.n == pytest.approx(done, abs=4)
+    assert progress.bar.total == pytest.approx(done + cost(whole) * (30 / 40 + 1), abs=4)
+    for config in configs:
+        progress.finish(config)
+    assert progress.bar.n == progress.bar.total
+    shown = terminal.getvalue()
+    assert "0/4 runs" in shown
+    assert "100%" in shown
+    assert shown.rstrip().endswith("4/4 runs")
