@@ -32,7 +32,7 @@ from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # 
 from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
 from minitrain.common.errors import UserError  # noqa: E402
-from minitrain.pages.show import HIDDEN  # noqa: E402
+from minitrain.pages.show import HIDDEN, spaced  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
@@ -70,7 +70,8 @@ def pages(paths: list[Path]) -> list[Path]:
 
 def plain_text(output: NotebookNode, specification: str) -> str:
     """A glued value as text, formatted as ``{glue:text}`` does."""
-    return format_plain_text(output["data"]["text/plain"], specification)
+    text = format_plain_text(output["data"]["text/plain"], specification)
+    return spaced(text) if "," in specification else text
 
 
 def strip_output(output: NotebookNode) -> NotebookNode | None:

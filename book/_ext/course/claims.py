@@ -27,6 +27,8 @@ from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
+from minitrain.pages.show import spaced
+
 from .generated import Part, Place, link, pages_in_order, register, stored
 from .languages import DEFAULT_LANGUAGE, language_of
 from .strings import STRINGS, Strings
@@ -79,12 +81,16 @@ def key_of(text: str, names: dict[str, str]) -> str | None:
 
 
 class KeyedText(PasteTextRole):  # type: ignore[misc]
-    """``{glue:text}`` that remembers which value it shows."""
+    """``{glue:text}`` that remembers which value it shows, and groups digits by narrow spaces."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         found, messages = super().run()
+        name, _, specification = self.text.rpartition(":")
         for node in found:
-            node["glued"] = self.text.rsplit(":", 1)[0]
+            node["glued"] = name or self.text
+            if "," in specification:
+                for text in list(node.findall(nodes.Text)):
+                    text.parent.replace(text, nodes.Text(spaced(text.astext())))
         return found, messages
 
 

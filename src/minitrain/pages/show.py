@@ -8,6 +8,7 @@ from typing import Any
 
 # What myst-nb looks for: a kind of output that starts like this is glued and not shown.
 HIDDEN = "application/papermill.record/"
+NARROW_SPACE = "\u202f"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,26 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """A table. Format numbers before: what is printed is what is checked."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def count(number: float) -> str:
+    """A whole number as both languages write it: four digits together, more in groups of three.
+
+    >>> count(1200), count(103680)
+    ('1200', '103\u202f680')
+    """
+    return spaced(f"{number:,.0f}")
+
+
+def spaced(text: str) -> str:
+    """A number whose groups of three are parted by commas, with narrow spaces in their place.
+
+    A comma is a decimal sign to half of the readers, a point to the other half.
+    """
+    head, *groups = text.split(",")
+    if len(groups) == 1 and len(head.lstrip("+-−")) == 1:
+        return head + groups[0]
+    return NARROW_SPACE.join([head, *groups])
 
 
 def glue(name: str, value: Any, display: bool = True) -> None:
