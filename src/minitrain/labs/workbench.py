@@ -11,7 +11,7 @@ from minitrain.common.errors import UserError
 from minitrain.labs.lab import Lab, session_language
 from minitrain.pages import plots
 from minitrain.runs.store import Run, Store
-from minitrain.training.config import from_yaml, to_yaml
+from minitrain.training.config import flat, from_yaml, to_yaml
 from minitrain.training.grid import short
 from minitrain.training.loop import Training
 
@@ -38,10 +38,13 @@ _TEXT = {
 
 
 def workbench(lab: Lab) -> object:
-    """What a lab's "your turn" cell shows: the panel in JupyterLab, the broken config in a book."""
+    """What a lab's "your turn" cell shows: the panel in JupyterLab, the suspects in a book.
+
+    The suspects are the keys of all leaves of the config; a value could give the fault away.
+    """
     language = session_language()
     if language is None:
-        return Listing(to_yaml(lab.config(lab.broken)))
+        return Listing("\n".join(flat(lab.config(lab.broken))))
     return Workbench(lab, language).panel
 
 
