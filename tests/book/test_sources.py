@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT, Directive, Page, all_pages, notebooks
 from pybtex.database import parse_file
+from test_spoilers import terms
 
 SENTENCE = re.compile(r"[^\W\d_]{2,}(?: [^\W\d_]+){2,}")
 FIGURES = ("figure", "image", "glue:figure")
@@ -148,18 +149,17 @@ def test_hints_are_nested_from_mild_to_direct(page: Page) -> None:
 
 @each_lab
 def test_early_hints_do_not_contain_the_fix(page: Page) -> None:
-    """A lab names its fix in ``fix_terms``: regular expressions, case ignored.
+    """`spoilers.yaml` names a lab's fault: regular expressions, case ignored.
 
     None may match a mild or medium hint (its title included), and each must match somewhere from
     the direct hint on: a term that occurs nowhere would check nothing.
     """
-    terms = page.front_matter["fix_terms"]
     found = hints(page)
     lines = page.body.splitlines()
     first_medium = next(hint for level, hint in found if level == "hint-medium")
     rest = "\n".join(lines[first_medium.end :])
     early = "\n".join(said_in(hint, page) for level, hint in found if level in EARLY_HINTS)
     direct = "\n".join(said_in(hint, page) for level, hint in found if level == "hint-direct")
-    for term in terms:
+    for term in terms(page):
         assert not re.search(term, early, re.I), f"an early hint gives away {term!r}"
         assert re.search(term, direct + rest, re.I), f"nothing after the hints matches {term!r}"
