@@ -65,7 +65,7 @@ STRINGS = {
         papers="Papers",
         summary_title="In English, in one paragraph",
         sources={
-            "lab": "Lab: AdamW with weight_decay=0",
+            "lab": "Lab: Break, AdamW with …",
             "adamw": "Chapter: AdamW vs Adam",
             "concept": "Page: Weight Decay & AdamW (#58)",
             "interventions": "Post 32f: Interventions, weight decay (2026)",
@@ -111,7 +111,7 @@ STRINGS = {
         papers="Artículos",
         summary_title="En español, en un párrafo",
         sources={
-            "lab": "Laboratorio: AdamW with weight_decay=0",
+            "lab": "Laboratorio: Break, AdamW with …",
             "adamw": "Capítulo: AdamW vs Adam",
             "concept": "Ficha: Weight Decay & AdamW (#58)",
             "interventions": "Post 32f: Interventions, weight decay (2026)",
