@@ -105,7 +105,7 @@ def before(page: Page, lab: Page) -> bool:
 
 @each_lab
 def test_no_page_before_it_says_what_is_wrong_with_it(lab: Page) -> None:
-    """A paragraph that names the lab, links to it, or names its experiment says nothing of it."""
+    """A paragraph or list item that names the lab, or its experiment, says nothing of the fault."""
     number = lab.path.stem.split("-")[0]
     names = rf"{lab.path.stem}|\blab {number}\b|\blaboratorio {number}\b|lab-{number}\b"
     others = [

@@ -8,6 +8,7 @@ through ``pathto``; on each page these names lead to the files of the page's lan
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sphinx.search import IndexBuilder, js_index
 
 from .generated import expand
 from .languages import DEFAULT_LANGUAGE, LANGUAGES, SEARCH_PAGES, language_of
+from .strings import STRINGS
 
 FOLDER = "_static/search"
 PER_LANGUAGE = ("searchindex.js", "_static/language_data.js", "_static/translations.js")
@@ -36,9 +38,24 @@ TABLES = (
 )
 
 
+# Whoever searches may leave accents out. The tilde of ñ stays: another letter, another word.
+FOLDED = {"á": "a", "é": "e", "í": "i", "ó": "o", "ú": "u", "ü": "u"}
+FOLD = str.maketrans(FOLDED)
+# The same for what is typed: `stemWord` gets a word without accents.
+FOLD_IN_BROWSER = """
+var Unfolded = Stemmer;
+Stemmer = function () {
+  const folded = FOLDED, stemmer = new Unfolded();
+  this.stemWord = (word) => stemmer.stemWord(word.replace(/[^ -~]/g, (c) => folded[c] || c));
+};
+"""
+
+
 def new_index(env: BuildEnvironment, language: str) -> IndexBuilder:
-    """An empty index with the stemmer and stop words of one language."""
+    """An empty index with the stemmer and stop words of one language; its words lose accents."""
     index = IndexBuilder(env, language, {}, "")
+    stem = index.lang.stem
+    index.lang.stem = lambda word: stem(word.lower().translate(FOLD))  # type: ignore[method-assign]
     for table in TABLES:
         # Every IndexBuilder of an environment writes into the same tables; ours need their own.
         setattr(index, table, {})
@@ -75,9 +92,16 @@ def write_scripts(index: IndexBuilder, folder: Path, language: str) -> None:
     (folder / "searchindex.js").write_text(js_index.dumps(data), encoding="utf-8")
     template = Path(package_dir, "themes/basic/static/language_data.js.jinja")
     script = Template(template.read_text(encoding="utf-8")).render(index.context_for_searchtool())
+    script += FOLD_IN_BROWSER.replace("FOLDED", json.dumps(FOLDED, ensure_ascii=False))
     (folder / "language_data.js").write_text(script, encoding="utf-8")
     translated = Path(package_dir, "locale", language, "LC_MESSAGES", "sphinx.js")
     texts = translated.read_text(encoding="utf-8") if translated.exists() else ""
+    ours = {
+        "locale": language,
+        "messages": STRINGS[language].search_messages,
+        "plural_expr": "n == 1 ? 0 : 1",
+    }
+    texts += f"\nDocumentation.addTranslations({json.dumps(ours, ensure_ascii=False, indent=1)});\n"
     (folder / "translations.js").write_text(texts, encoding="utf-8")
 
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Keys of Sphinx's searchtools.js.
+_NO_HITS = (
+    "Your search did not match any documents. Please make sure that all words are spelled"
+    " correctly and that you've selected enough categories."
+)
+_HITS = "Search finished, found ${resultCount} page(s) matching the search query."
+
 
 @dataclass(frozen=True)
 class Strings:
@@ -12,6 +19,9 @@ class Strings:
     name: str
     site_title: str
     search_prompt: str
+    search_messages: dict[str, str]
+    """What the search page says, in place of Sphinx's own: its texts speak of categories, and in
+    Spanish they were never proof-read."""
     switch_label: str
     card_title: str
     phase: str
@@ -50,6 +60,10 @@ STRINGS = {
         name="English",
         site_title="How training works and breaks",
         search_prompt="Search the course",
+        search_messages={
+            _NO_HITS: "No page contains what you look for. Check the spelling, or try the glossary.",
+            _HITS: "Pages found: ${resultCount}.",
+        },
         switch_label="Language",
         card_title="This page",
         phase="Phase",
@@ -96,6 +110,15 @@ STRINGS = {
         name="Español",
         site_title="Cómo funciona y cómo se rompe un entrenamiento",
         search_prompt="Buscar en el curso",
+        search_messages={
+            _NO_HITS: (
+                "Ninguna página contiene lo que buscas. Revisa la ortografía o mira el glosario."
+            ),
+            _HITS: "Páginas encontradas: ${resultCount}.",
+            "Preparing search...": "Preparando la búsqueda…",
+            "Searching": "Buscando",
+            "Search Results": "Resultados de la búsqueda",
+        },
         switch_label="Idioma",
         card_title="Esta página",
         phase="Fase",
@@ -136,7 +159,7 @@ STRINGS = {
         toggle_show="Pulsa para mostrar",
         toggle_hide="Pulsa para ocultar",
         figure="Figura",
-        alternative_text="En palabras",
+        alternative_text="Descripción",
     ),
 }
 
@@ -172,7 +195,7 @@ CORRECTIONS: dict[str, dict[str, str]] = {
         "Skip to main content": "Saltar al contenido principal",
         "Source repositories": "Repositorios de origen",
         "Source repository": "Repositorio de origen",
-        "System Settings": "Ajustes del sistema",
+        "System Settings": "Configuración del sistema",
         "Toggle primary sidebar": "Mostrar u ocultar el índice del curso",
         "Toggle secondary sidebar": "Mostrar u ocultar el índice de la página",
         "next": "siguiente",
