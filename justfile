@@ -1,8 +1,5 @@
-# Phase 18 from the command line. `make book` sets up the environment that these use.
-#
-#   seed=42 just phase-18-train                     the healthy run   -> experiments/18-control
-#   seed=42 weight_decay=0.0 just phase-18-train    the broken one    -> experiments/18-break-wd0
-#   just phase-18-compare experiments/18-control experiments/18-break-wd0
+# Phase 18 from the command line; lab 18 says at its end what for. `make book` sets up the environment
+# that these use.
 
 seed := env("seed", "42")
 weight_decay := env("weight_decay", "")

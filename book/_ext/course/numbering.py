@@ -7,9 +7,16 @@ the twins' numbers equal, and a new chapter does not renumber the chapters after
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
+from docutils import nodes
+from sphinx.addnodes import number_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from .languages import DEFAULT_LANGUAGE, language_of
+from .strings import STRINGS
 
 
 def renumber(numbers: dict[str, dict[str, tuple[int, ...]]]) -> None:
@@ -36,8 +43,31 @@ def on_get_updated(_app: Sphinx, env: BuildEnvironment) -> list[str]:
     return []
 
 
+class NamesInsideSentences(SphinxPostTransform):
+    """Writes "la figura 1" inside a sentence where the language wants it so.
+
+    A caption and a reference have one format in Sphinx; a caption begins with a capital.
+    """
+
+    default_priority = 15  # after Sphinx's ReferencesResolver
+
+    def run(self, **_kwargs: Any) -> None:
+        if not STRINGS[language_of(self.env.docname) or DEFAULT_LANGUAGE].lowercase_references:
+            return
+        for reference in self.document.findall(number_reference):
+            before = "".join(
+                each.astext()
+                for each in reference.parent.children[: reference.parent.index(reference)]
+            ).rstrip()
+            text = next(reference.findall(nodes.Text), None)
+            if text and before and before[-1] not in ".?!¿¡":
+                name = text.astext()
+                text.parent.replace(text, nodes.Text(name[:1].lower() + name[1:]))
+
+
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
     # Around Sphinx's own TocTreeCollector (priority 500), which assigns its numbers.
     app.connect("env-get-updated", restore, priority=100)
     app.connect("env-get-updated", on_get_updated, priority=900)
+    app.add_post_transform(NamesInsideSentences)

@@ -52,6 +52,8 @@ class Strings:
     toggle_show: str
     toggle_hide: str
     figure: str
+    lowercase_references: bool
+    """Whether "figure 1" inside a sentence begins with a small letter."""
     alternative_text: str
 
 
@@ -61,7 +63,7 @@ STRINGS = {
         site_title="How training works and breaks",
         search_prompt="Search the course",
         search_messages={
-            _NO_HITS: "No page contains what you look for. Check the spelling, or try the glossary.",
+            _NO_HITS: "No page contains what you look for. Check the spelling or see the glossary.",
             _HITS: "Pages found: ${resultCount}.",
         },
         switch_label="Language",
@@ -104,6 +106,7 @@ STRINGS = {
         toggle_show="Click to show",
         toggle_hide="Click to hide",
         figure="Figure",
+        lowercase_references=False,
         alternative_text="In words",
     ),
     "es": Strings(
@@ -159,6 +162,7 @@ STRINGS = {
         toggle_show="Pulsa para mostrar",
         toggle_hide="Pulsa para ocultar",
         figure="Figura",
+        lowercase_references=True,
         alternative_text="Descripción",
     ),
 }
