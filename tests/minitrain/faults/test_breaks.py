@@ -12,8 +12,8 @@ from minitrain.common import paths
 from minitrain.labs.lab import Lab
 from minitrain.pages import plots
 from minitrain.runs.store import Run
-from minitrain.training import loop
-from minitrain.training.config import differing, patched
+from minitrain.training import loop, metrics
+from minitrain.training.config import Config, differing, patched
 
 LAB = Lab("18-the-run-that-remembers")
 
@@ -50,6 +50,48 @@ def test_without_decay_the_embedding_grows_three_times_as_large(
     assert min(finals(runs["break"], norm)) > 3 * max(finals(runs["control"], norm))
 
 
+def test_until_step_800_the_broken_runs_are_ahead(runs: dict[str, list[Run]]) -> None:
+    for quantity, sign in ((plots.val_loss, -1), (plots.accuracy("val"), 1)):
+        for healthy, broken in zip(runs["control"], runs["break"], strict=True):
+            at = [record.step for record in healthy.records].index(800)
+            ahead = quantity(broken.records[at]) - quantity(healthy.records[at])
+            assert sign * ahead > 0.03
+
+
+def test_from_step_900_on_it_is_the_prompt_whose_loss_rises(runs: dict[str, list[Run]]) -> None:
+    for run in runs["break"]:
+        at = [record.step for record in run.records].index(900)
+        before, after = (record.parts["val"]["prompt"] for record in (run.records[at], run.last))
+        assert after > before + 0.03
+
+
+def test_zero_gradients_tell_the_fault_from_its_nearest_neighbour() -> None:
+    """A mask that spares the embeddings also lets their norm grow; decay off moves nothing."""
+    healthy = LAB.config("control")
+    spared = patched(healthy, {"optimizer.decay_mask": "no_embedding"})
+    moved = {
+        name: idle(config)
+        for name, config in {
+            "control": healthy,
+            "break": LAB.config("break"),
+            "spared": spared,
+        }.items()
+    }
+    assert moved["control"] == {"token_embedding", "position_embedding", "attention", "mlp"}
+    assert moved["break"] == set()
+    assert moved["spared"] == {"attention", "mlp"}
+
+
+def idle(config: Config) -> set[str]:
+    """The kinds of parameter that a step without gradients shrinks."""
+    training = loop.start(config)
+    before = metrics.weight_norms(training.model)
+    training.optimizer.zero_grad()
+    training.optimizer.step(config.optimizer.learning_rate)
+    after = metrics.weight_norms(training.model)
+    return {kind for kind, norm in before.items() if after[kind] < norm}
+
+
 def test_without_decay_fewer_unseen_forms_are_right_on_every_seed(
     runs: dict[str, list[Run]],
 ) -> None:
@@ -76,9 +118,9 @@ def test_too_much_decay_fails_the_other_way(runs: dict[str, list[Run]]) -> None:
 
 
 def test_in_the_recipe_the_same_fault_cannot_be_seen(runs: dict[str, list[Run]]) -> None:
-    (healthy,), (broken,) = runs["recipe"], runs["recipe-break"]
-    assert abs(plots.gap(healthy.last) - plots.gap(broken.last)) < 0.005
-    assert plots.embedding_norm(broken.last) < 1.03 * plots.embedding_norm(healthy.last)
+    for healthy, broken in zip(runs["recipe"], runs["recipe-break"], strict=True):
+        assert abs(plots.gap(healthy.last) - plots.gap(broken.last)) < 0.005
+        assert plots.embedding_norm(broken.last) < 1.03 * plots.embedding_norm(healthy.last)
 
 
 def test_the_same_decay_as_an_l2_penalty_learns_no_form_at_all(
