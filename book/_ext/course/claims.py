@@ -243,8 +243,8 @@ def ledger(place: Place) -> list[nodes.Node]:
     for docname, claim in of_source(place):
         row = claimed(place.doctree(docname))[claim.number]
         cells = [moved(cell, docname, place.docname) for cell in row]
-        where = nodes.paragraph("", "", _where(place, docname, claim), classes=["claim-where"])
-        body.append(shown(cells, row["classes"], where=where))
+        where = _where(place, docname, claim)
+        body.append(shown(cells, row["classes"], where, is_source=False))
     return [shown_table(place.words, body)] if body else []
 
 
@@ -320,18 +320,19 @@ def _row(name: str, *numbers: int) -> nodes.row:
 
 
 def shown(
-    cells: list[nodes.entry], classes: list[str], where: nodes.paragraph | None = None
+    cells: list[nodes.entry], classes: list[str], beside: nodes.reference, is_source: bool
 ) -> nodes.row:
     """A row as readers see it: five narrow columns would hold a word or two each.
 
-    The source stands below the claim (in the ledger it is in the heading), the link below what was
-    measured, and the verdict above what holds.
+    `beside` is a link: in a chapter to what is known of the source, below the claim; in the ledger,
+    whose headings are the sources, to the section that measured it, below what was measured. The
+    verdict stands above what holds.
     """
-    source, claim, measured, verdict, holds = cells
-    below = nodes.paragraph("", source.astext(), classes=["claim-source"])
+    _source, claim, measured, verdict, holds = cells
     above = nodes.paragraph("", verdict.astext(), classes=["claim-verdict"])
-    first = [*claim.children, *([below] if where is None else [])]
-    second = [*measured.children, *([where] if where is not None else [])]
+    note = nodes.paragraph("", "", beside, classes=["claim-source" if is_source else "claim-where"])
+    first = [*claim.children, *([note] if is_source else [])]
+    second = [*measured.children, *([] if is_source else [note])]
     third = [above, *holds.children]
     return nodes.row(
         "", *(nodes.entry("", *parts) for parts in (first, second, third)), classes=classes
@@ -360,13 +361,23 @@ class ShowTables(SphinxPostTransform):
     default_priority = 4
 
     def run(self, **_kwargs: Any) -> None:
-        words = STRINGS[language_of(self.env.docname) or DEFAULT_LANGUAGE]
+        language = language_of(self.env.docname) or DEFAULT_LANGUAGE
         for table in tables(self.document):
             _, body = rows(table)
             # A table that was complained of stays as it is.
             if all("course_claim" in row for row in body):
-                made = shown_table(words, [shown(list(row), row["classes"]) for row in body])
-                table.replace_self(made)
+                made = [
+                    shown(list(row), row["classes"], source_link(row, language), is_source=True)
+                    for row in body
+                ]
+                table.replace_self(shown_table(STRINGS[language], made))
+
+
+def source_link(row: nodes.row, language: str) -> nodes.reference:
+    """The name of a row's source, leading to what the claims page says of it."""
+    name = row[0].astext().strip()
+    key = key_of(name, STRINGS[language].sources)
+    return link(f"{language}/claims", name, f"{language}-claims-{key}")
 
 
 def setup(app: Sphinx) -> None:
