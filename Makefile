@@ -40,7 +40,7 @@ site: book
 PAGES ?= book/en labs/en
 nbval: book
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-	$(BIN)/pytest --nbval $(PAGES) -n 2 --dist loadfile -q
+	$(BIN)/pytest --nbval --nbval-cell-timeout 900 $(PAGES) -n 2 --dist loadfile -q
 
 browser: book chromium
 	$(BIN)/pytest tests/browser -n 2 --dist loadgroup -q

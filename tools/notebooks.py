@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import filterfalse
 from os.path import normpath, relpath
 from pathlib import Path
 
@@ -64,8 +65,15 @@ def pages(paths: list[Path]) -> list[Path]:
         else:
             raise FileNotFoundError(path)
     # Path.rglob does not follow book/labs, so a lab is found once, at its own place.
-    resolved = sorted(path.resolve() for path in found)
+    # JupyterLab leaves copies of saved pages in hidden folders.
+    resolved = sorted(path.resolve() for path in found if not hidden(path))
     return [page for page in resolved if is_myst_markdown_notebook(page.read_text("utf-8"))]
+
+
+def hidden(path: Path) -> bool:
+    """Whether a path leads through a hidden folder of the course."""
+    relative = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def plain_text(output: NotebookNode, specification: str) -> str:
@@ -97,7 +105,7 @@ def labelled() -> dict[str, Path]:
     """The page on which each label stands that is written before a heading."""
     found: dict[str, Path] = {}
     for folder in (ROOT / "book", ROOT / "labs"):
-        for page in folder.rglob("*.md"):
+        for page in filterfalse(hidden, folder.rglob("*.md")):
             found |= dict.fromkeys(LABEL.findall(page.read_text("utf-8")), page.resolve())
     return found
 

@@ -140,7 +140,8 @@ class Page:
 def all_pages() -> list[Page]:
     """Every page that belongs to a language, chapters and labs."""
     found = [*ROOT.glob("book/e[ns]/**/*.md"), *ROOT.glob("labs/e[ns]/**/*.md")]
-    return [Page(path) for path in sorted(found)]
+    # JupyterLab leaves copies of saved pages in .ipynb_checkpoints.
+    return [Page(path) for path in sorted(found) if ".ipynb_checkpoints" not in path.parts]
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,9 @@ def test_a_stale_notebook_is_named(
 def test_pages_without_cells_get_no_notebook() -> None:
     plain = [page for page in all_pages() if not page.has_cells]
     assert not [page.docname for page in plain if page.notebook_path.exists()]
+
+
+def test_copies_that_jupyterlab_leaves_are_no_pages() -> None:
+    folder = ROOT / "labs" / "es" / ".ipynb_checkpoints"
+    assert tool.hidden(folder / "18-x-checkpoint.md")
+    assert not tool.hidden(folder.parent / "18-x.md")

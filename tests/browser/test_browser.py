@@ -140,7 +140,10 @@ def test_hints_open_one_inside_the_other(page: Page, root: str, name: str) -> No
     [
         # The query is a form that the stemmer of its language leads to the word on the pages.
         ("es", "pesado peso", "pesos"),
-        ("es", "decaer", "decaimiento"),
+        ("es", "decaimientos", "decaimiento"),
+        ("es", "regularizacion", "regularización"),
+        ("es", "validacion", "validación"),
+        ("es", "entropia", "entropía"),
         ("en", "decaying", "decay"),
         ("en", "weighting", "weights"),
     ],
@@ -169,6 +172,16 @@ def test_search_does_not_find_words_of_the_other_language(
     page.goto(f"{files}/search-{language}.html?q={foreign}")
     expect(page.locator("#search-results .search-summary")).not_to_be_empty()
     expect(page.locator("#search-results li")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("es", "Ninguna página contiene"), ("en", "No page contains")]
+)
+def test_a_search_without_hits_says_so_in_words_of_the_course(
+    page: Page, files: str, language: str, said: str
+) -> None:
+    page.goto(f"{files}/search-{language}.html?q=xyzzy")
+    expect(page.locator("#search-results .search-summary")).to_contain_text(said)
 
 
 @pytest.mark.parametrize("name", ["index", "search-es", LABS[0]])

@@ -29,7 +29,7 @@ from sphinx.util import logging
 
 from minitrain.pages.show import spaced
 
-from .generated import Part, Place, link, pages_in_order, register, stored
+from .generated import Part, Place, fill_in_addresses, link, pages_in_order, register, stored
 from .languages import DEFAULT_LANGUAGE, language_of
 from .strings import STRINGS, Strings
 
@@ -370,7 +370,9 @@ class ShowTables(SphinxPostTransform):
                     shown(list(row), row["classes"], source_link(row, language), is_source=True)
                     for row in body
                 ]
-                table.replace_self(shown_table(STRINGS[language], made))
+                shown_one = shown_table(STRINGS[language], made)
+                fill_in_addresses(self.app, self.env.docname, shown_one)
+                table.replace_self(shown_one)
 
 
 def source_link(row: nodes.row, language: str) -> nodes.reference:
