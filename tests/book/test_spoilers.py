@@ -121,6 +121,6 @@ def test_no_page_before_it_says_what_is_wrong_with_it(lab: Page) -> None:
     texts = {page.docname: page.source for page in others}
     texts |= {path.name: path.read_text("utf-8") for path in files}
     for name, text in texts.items():
-        for paragraph in text.split("\n\n"):
+        for paragraph in re.split(r"\n\s*\n|\n(?=[-*] )", text):
             if re.search(names, paragraph, re.I):
                 assert not given_away(lab, paragraph), f"{name}: {paragraph}"
