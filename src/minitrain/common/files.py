@@ -6,11 +6,21 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to disk, then rename: readers see the old file or the new one."""
+    """Write beside `path`, flush to disk, then rename: readers see the old file or the new one.
+
+    A link is followed: its target is written, not the link replaced. A device or a pipe, such as
+    /dev/null, is written through.
+    """
+    path = path.resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        # "x": whatever somebody puts there in the meantime, a link say, is not written through.
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -8,21 +8,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from minitrain.common.errors import UserError
 from minitrain.common.files import sha256, write_atomically
 from minitrain.training.config import Config, plain
 from minitrain.training.loop import Record, Training, start
 
 
-class DamagedFile(Exception):
+class DamagedFile(UserError):
     """A file that is not what was written. Names it, and says what is wrong."""
 
     def __init__(self, path: Path, reason: str):
-        super().__init__(path, reason)
+        super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 def save(training: Training, seconds: float, path: Path) -> None:

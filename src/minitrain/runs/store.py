@@ -9,7 +9,6 @@ it. A finished run is a folder that appears at once and whole::
 """
 
 import errno
-import hashlib
 import json
 import logging
 import math
@@ -20,20 +19,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
 import torch
 from filelock import FileLock
+from pydantic import BaseModel, Field, TypeAdapter
+from safetensors import SafetensorError
 
 from minitrain.common import paths
 from minitrain.common.errors import UserError
 from minitrain.common.files import sha256, write_atomically
-from minitrain.runs import checkpoint
+from minitrain.runs import checkpoint, code
 from minitrain.runs.checkpoint import DamagedFile
-from minitrain.training import loop
-from minitrain.training.config import Config, parse, plain
-from minitrain.training.grid import fingerprint
+from minitrain.training.config import Config, ModelConfig, parse, plain
+from minitrain.training.grid import fingerprint, short
 from minitrain.training.loop import Record, Training, start, train
 from minitrain.training.model import GPT, build_model
 
@@ -42,19 +42,18 @@ log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
 ADDRESS_DIGITS = 16
 _RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
-# The modules whose code decides what a run's numbers are.
-_TRAINING = Path(loop.__file__).parent
-_TRAINING_CODE = ("corpus", "grid", "loop", "metrics", "model", "optim", "precision", "schedule")
-
 # What a record holds by name, and may not be finite.
 _MAY_OVERFLOW = ("parts", "weight_norms", "update_norms", "gradient_scales")
 
 Progress = Callable[[Training], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A finished run, as read from disk. `seconds` is the time its training took, all told."""
+    """A finished run, as read from disk.
+
+    seconds: the time its training took, all told. checksum: SHA-256 of the file of its parameters.
+    """
 
     path: Path
     config: Config
@@ -64,6 +63,15 @@ class Run:
     tokens: int
     seconds: float
     records: tuple[Record, ...]
+    checksum: str
+
+    def __repr__(self) -> str:
+        last = self.last
+        ended = ", diverged" if self.diverged else ""
+        return (
+            f"<Run {short(self.fingerprint)}: {self.steps} steps{ended},"
+            f" train_loss {last.train_loss:.4f}, val_loss {last.val_loss:.4f}>"
+        )
 
     @property
     def last(self) -> Record:
@@ -71,10 +79,13 @@ class Run:
         return self.records[-1]
 
     def model(self) -> GPT:
-        """The trained model."""
+        """The trained model. Raises `DamagedFile` if its parameters are no longer those read."""
+        content = _read(self.path / _PARAMETERS)
+        if sha256(content) != self.checksum:
+            raise DamagedFile(self.path / _PARAMETERS, "has changed since the run was read")
         dtype = getattr(torch, self.config.arithmetic.dtype)
         model = build_model(self.config.model, self.config.seed, dtype)
-        model.load_state_dict(safetensors.torch.load_file(self.path / _PARAMETERS))
+        model.load_state_dict(safetensors.torch.load(content))
         return model
 
 
@@ -83,6 +94,10 @@ class Store:
 
     def __init__(self, root: Path | None = None):
         self.root = root or paths.store_root()
+        try:
+            str(self.root).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{str(self.root)!r}: a store's name must be UTF-8") from None
 
     def path(self, config: Config) -> Path:
         """Where the run of `config` lies, or will lie."""
@@ -91,8 +106,11 @@ class Store:
     def find(self, config: Config) -> Run | None:
         """The finished run of `config`, or None; a damaged one is named in the log, not read."""
         path = self.path(config)
-        if not path.exists():
-            return None
+        try:
+            if not path.exists():
+                return None
+        except OSError as error:
+            raise UserError(f"{_bounded(self.root)}: {error.strerror}") from None
         try:
             run = read_run(path)
             if run.config != config:
@@ -105,8 +123,12 @@ class Store:
     def get(self, config: Config, progress: Progress | None = None) -> Run:
         """The run of `config`, trained now if it has to be; `progress` is called after each step.
 
-        Raises `UserError` if the disk cannot be written; what was saved before stays.
+        Raises `UserError` if the disk cannot be written, or if the training code is replaced on the
+        way; what was saved before stays.
         """
+        # Before any lock: what is there can be read where nothing can be written.
+        if run := self.find(config):
+            return run
         with _writable(self.root):
             (self.root / ".locks").mkdir(parents=True, exist_ok=True)
             # Whoever waits here for another process finds that process's run afterwards.
@@ -122,6 +144,7 @@ class Store:
             return earlier + time.perf_counter() - began
 
         def on_step(training: Training) -> None:
+            code.verify_if_replaced()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
                 checkpoint.save(training, seconds(), partial)
             if progress:
@@ -130,7 +153,7 @@ class Store:
         with one_thread():
             train(training, on_step)
         run = self._commit(training, seconds())
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         return run
 
     def _resume(self, config: Config, partial: Path) -> tuple[Training, float]:
@@ -139,13 +162,16 @@ class Store:
                 return checkpoint.load(config, partial)
             except DamagedFile as damage:
                 log.warning("%s; training from the start", damage)
+        if not partial.is_file():  # a folder, a link that leads nowhere
+            _remove(partial)
         return start(config), 0.0
 
     def _commit(self, training: Training, seconds: float) -> Run:
+        code.verify()
         path = self.path(training.config)
         staging = self.root / f".new-{path.name}"
         # Only the holder of this run's lock comes here: leftovers are those of a killed process.
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(staging)
         files = {
             _RUN: json.dumps(_plain_run(training, seconds), indent=1, allow_nan=False).encode(),
             _PARAMETERS: safetensors.torch.save(dict(training.model.state_dict())),
@@ -153,24 +179,18 @@ class Store:
         for name, content in files.items():
             write_atomically(staging / name, content)
         write_atomically(staging / _SUMS, _checksums(files))
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         staging.replace(path)
         return read_run(path)
 
 
-@cache
-def training_code() -> str:
-    """SHA-256 of the source of every module that decides what a run's numbers are."""
-    digest = hashlib.sha256()
-    for module in _TRAINING_CODE:
-        source = (_TRAINING / f"{module}.py").read_text(encoding="utf-8")
-        digest.update(f"{module}\0{source}\0".encode())
-    return digest.hexdigest()
-
-
 def address(config: Config) -> str:
-    """The run's name in a store: 16 hex digits of the SHA-256 of its config and of the code."""
-    identity = json.dumps({"config": plain(config), "code": training_code()}, sort_keys=True)
+    """The run's name in a store: 16 hex digits of the SHA-256 of its config and of the code.
+
+    Raises `UserError` if the training code in memory is not what its sources say (see `code`).
+    """
+    code.verify_if_replaced()
+    identity = json.dumps({"config": plain(config), "code": code.training_code()}, sort_keys=True)
     return sha256(identity.encode())[:ADDRESS_DIGITS]
 
 
@@ -182,19 +202,70 @@ def read_run(path: Path) -> Run:
             raise DamagedFile(path / name, f"checksum is not the one in {path / _SUMS}")
     if content[_SUMS] != _checksums(content):
         raise DamagedFile(path / _SUMS, "is not what was written")
-    values = json.loads(content[_RUN])
-    if fingerprint(safetensors.torch.load(content[_PARAMETERS])) != values["fingerprint"]:
-        raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
+    try:
+        return _run(path, content)
+    except (TypeError, ValueError, RecursionError, SafetensorError, UserError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedFile(path, f"is not a run: {reason}") from None
+
+
+def _run(path: Path, content: dict[str, bytes]) -> Run:
+    """The run in the bytes of its files; if it is none, some error of Python's or safetensors'."""
+    values = _Values.model_validate(json.loads(content[_RUN]))
+    config = parse(values.config, "config")
+    parameters = safetensors.torch.load(content[_PARAMETERS])
+    if {name: tensor.shape for name, tensor in parameters.items()} != _shapes(config.model):
+        raise ValueError("its parameters are not those of its config's model")
+    if fingerprint(parameters) != values.fingerprint:
+        raise ValueError(f"the fingerprint of its parameters is not that of {_RUN}")
     return Run(
         path=path,
-        config=parse(values["config"], str(path / _RUN)),
-        fingerprint=values["fingerprint"],
-        diverged=values["diverged"],
-        steps=values["steps"],
-        tokens=values["tokens"],
-        seconds=values["seconds"],
-        records=tuple(Record(**_with_nan(record)) for record in values["records"]),
+        config=config,
+        fingerprint=values.fingerprint,
+        diverged=values.diverged,
+        steps=values.steps,
+        tokens=values.tokens,
+        seconds=values.seconds,
+        records=_RECORDS.validate_python([_with_nan(record) for record in values.records]),
+        checksum=sha256(content[_PARAMETERS]),
     )
+
+
+class _Values(BaseModel):
+    """What run.json holds."""
+
+    config: dict[str, Any]
+    code: str
+    fingerprint: str
+    diverged: bool
+    steps: Annotated[int, Field(ge=0)]
+    tokens: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    records: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+_RECORDS = TypeAdapter(tuple[Record, ...])
+
+
+@cache
+def _shapes(config: ModelConfig) -> dict[str, torch.Size]:
+    """The shapes of a model's parameters, by name; nothing is allocated."""
+    with torch.device("meta"):
+        return {name: parameter.shape for name, parameter in GPT(config).state_dict().items()}
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there; a link, not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _bounded(path: Path) -> str:
+    """A path for a message, cut in the middle if it is long."""
+    text = str(path)
+    return text if len(text) <= 80 else f"{text[:38]}…{text[-38:]}"
 
 
 def _read(path: Path) -> bytes:
@@ -212,7 +283,7 @@ def _checksums(content: dict[str, bytes]) -> bytes:
 def _plain_run(training: Training, seconds: float) -> dict[str, Any]:
     return {
         "config": plain(training.config),
-        "code": training_code(),
+        "code": code.training_code(),
         "fingerprint": training.fingerprint(),
         "diverged": training.diverged,
         "steps": training.step,

@@ -167,7 +167,7 @@ def test_nothing_in_a_store_is_a_pickle(
 
 
 def test_the_library_never_imports_pickle() -> None:
-    for path in Path(store_module.__file__).parent.glob("*.py"):
+    for path in Path(store_module.__file__).parents[1].rglob("*.py"):
         source = path.read_text()
         assert "pickle" not in source
         assert "torch.load" not in source.replace("safetensors.torch.load", "")
@@ -228,30 +228,6 @@ def test_every_leaf_of_the_config_is_in_the_address(small: MakeConfig) -> None:
     addresses = {address(patched(small(), {key: value})) for key, value in CHANGED_LEAVES.items()}
     assert len(addresses | {address(small())}) == len(CHANGED_LEAVES) + 1
     assert address(small()) == address(small())
-
-
-TRAINING_CODE = ["corpus", "grid", "loop", "metrics", "model", "optim", "precision", "schedule"]
-
-
-def test_the_training_code_is_in_the_address(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: MakeConfig
-) -> None:
-    package = Path(store_module.__file__).parent
-    before = address(small())
-    copied = tmp_path / "minitrain"
-    shutil.copytree(package, copied)
-    monkeypatch.setattr(store_module, "__file__", str(copied / "store.py"))
-    try:
-        for module in TRAINING_CODE:
-            source = (copied / f"{module}.py").read_text()
-            (copied / f"{module}.py").write_text(source + "\n# a change\n")
-            store_module.training_code.cache_clear()
-            assert address(small()) != before, module
-            (copied / f"{module}.py").write_text(source)
-        store_module.training_code.cache_clear()
-        assert address(small()) == before
-    finally:
-        store_module.training_code.cache_clear()
 
 
 # ---------------------------------------------------------------------------------------- resuming
@@ -408,7 +384,7 @@ def test_kill_9_before_any_operation_on_the_disk_never_shows_half_a_run(
         "config": plain(config),
         "checkpoint_every": 2,
         "kill": "before_call",
-        "numbers": list(range(1, 25)),
+        "numbers": list(range(1, 45)),
         "root": str(tmp_path),
     }
 
