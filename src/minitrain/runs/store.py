@@ -204,7 +204,14 @@ def read_run(path: Path) -> Run:
         raise DamagedFile(path / _SUMS, "is not what was written")
     try:
         return _run(path, content)
-    except (TypeError, ValueError, RecursionError, SafetensorError, UserError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        SafetensorError,
+        UserError,
+    ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedFile(path, f"is not a run: {reason}") from None
 
