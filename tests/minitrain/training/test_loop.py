@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from minitrain.runs import store as store_module
 from minitrain.runs.store import Store
-from minitrain.training import corpus, loop
+from minitrain.training import corpus, loop, metrics
 from minitrain.training.config import Config, patched
+from minitrain.training.loop import Training
 from minitrain.training.metrics import evaluate, weight_norms
 from minitrain.training.model import build_model, language_model_loss
 from minitrain.training.optim import Mask, parameter_groups
@@ -293,3 +294,50 @@ def test_a_step_with_a_loss_that_is_not_finite_ends_the_run_and_changes_nothing(
     assert training.finished
     assert training.step == 1
     assert training.fingerprint() == before
+
+
+def test_a_record_says_how_far_the_last_update_went_and_how_large_gradients_were(
+    small: Callable[..., Config],
+) -> None:
+    training = loop.start(small(eval_interval=1, steps=3))
+    seen: list[dict[str, torch.Tensor]] = [parameters(training)]
+    loop.train(training, lambda t: seen.append(parameters(t)))
+    first, *others = training.records
+    assert first.update_norms == first.gradient_scales == {}
+    for record, before, after in zip(others, seen, seen[1:], strict=False):
+        moved = {name: after[name] - before[name] for name in after}
+        assert record.update_norms == metrics.norms(moved)
+        assert record.weight_norms == metrics.norms(after)
+        assert set(record.gradient_scales) == set(record.weight_norms)
+    (group, *_) = training.optimizer.groups
+    beta2 = training.config.optimizer.betas[1]
+    corrected = group.second_moment / (1 - beta2**3)
+    assert others[-1].gradient_scales["mlp"] > 0
+    assert max(others[-1].gradient_scales.values()) <= float(corrected.max().sqrt())
+
+
+def test_a_record_splits_both_losses_by_part(small: Callable[..., Config]) -> None:
+    training = loop.train(loop.start(small(steps=2)))
+    for split in ("train", "val"):
+        assert training.records[-1].parts[split] == metrics.evaluate(training.model, split).parts
+
+
+def test_a_last_update_that_overflows_is_a_divergence(small: Callable[..., Config]) -> None:
+    training = loop.train(
+        loop.start(
+            small(
+                **{
+                    "steps": 1,
+                    "optimizer.learning_rate": 1e6,
+                    "optimizer.weight_decay": 1e6,
+                    "arithmetic.dtype": "float32",
+                }
+            )
+        )
+    )
+    assert not math.isfinite(training.records[-1].val_loss)
+    assert training.diverged
+
+
+def parameters(training: Training) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in training.model.named_parameters()}

@@ -65,6 +65,7 @@ def test_a_form_is_wrong_when_only_its_full_stop_is(monkeypatch: pytest.MonkeyPa
             known = {tuple(row[:length].tolist()): n for n, row in enumerate(batch.inputs)}
             return logits[[known[tuple(row.tolist())] for row in inputs], :length]
 
+        model.device = torch.device("cpu")  # type: ignore[attr-defined]
         return evaluate(model, "val").accuracy["all"]  # type: ignore[arg-type]
 
     assert accuracy(perfect) == 1
