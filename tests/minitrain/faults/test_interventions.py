@@ -1,6 +1,7 @@
 """What chapter 08 finds in its study, pinned on the runs that the book trains."""
 
 import math
+import statistics
 
 import pandas as pd
 import pytest
@@ -51,6 +52,7 @@ def test_runs_of_one_seed_see_the_same_tokens(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize("name", ["gradient-clipping", "qkv-bias", "no-dropout", "decay-low"])
 def test_on_the_schedule_an_intervention_is_the_same_one_leaf(name: str) -> None:
     on_baseline = differing(STUDY.config("baseline"), STUDY.config(name))
+    on_baseline.pop("eval_interval")  # how often a run is measured changes nothing of it
     on_schedule = differing(STUDY.config("schedule-peak"), STUDY.config(f"peak-{name}"))
     assert on_baseline == on_schedule
     assert len(on_schedule) == 1
@@ -115,6 +117,33 @@ def test_only_bfloat16_stays_close_enough_to_its_twin_for_pairs_to_help(
     assert differences(losses, "bfloat16").abs().max() < 0.02
     others = [name for name in STUDY.patches if name != "bfloat16" and "peak-" not in name]
     assert all(differences(losses, name).std() > 0.02 for name in others if name != "baseline")
+
+
+def curves(runs: list[Run], variant: str) -> list[list[float]]:
+    """The logarithm of the training loss, every ten steps, for each of the first five seeds."""
+    return [
+        [math.log(record.train_loss) for record in run.records[1:]]
+        for point, run in zip(STUDY.points(), runs, strict=True)
+        if point.variant == variant and point.seed in PAIRED
+    ]
+
+
+def roughness(curve: list[float]) -> float:
+    """Standard deviation around a running median of five points."""
+    return statistics.pstdev(
+        value - statistics.median(curve[max(0, i - 2) : i + 3]) for i, value in enumerate(curve)
+    )
+
+
+def test_a_schedule_calms_the_run_with_high_decay_and_a_higher_peak_stirs_it_up(
+    runs: list[Run],
+) -> None:
+    high, calm, peak = (
+        [roughness(curve) for curve in curves(runs, f"decay-high{suffix}")]
+        for suffix in ("", "-schedule", "-schedule-peak")
+    )
+    assert max(calm) < min(high)
+    assert max(calm) < min(peak)
 
 
 def test_clipping_at_one_rescales_even_the_last_gradient(runs: list[Run]) -> None:
