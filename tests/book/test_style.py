@@ -19,7 +19,7 @@ SPANISH = {
     r"¿?\b[Cc]ómo de (bueno|grande|largo|seguro|fuerte|lejos)": "¿Es bueno…?, cuánto",
     r"\bapagado aleatorio\b": "dropout",
     r"\bcon reemplazo\b": "con reposición",
-    r"\bel medio\b(?! de)": "el factor ½",
+    r"(?<!en )\bel medio\b(?! de)": "el factor ½",
     r"\bla entrada\b(?= (ordena|cierra|dice|usa|propone|supone))": "el post",
     r"\bcaso peor\b": "peor caso",
     r"\bvara fina\b": "referencia menos ruidosa",
