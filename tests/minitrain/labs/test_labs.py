@@ -106,7 +106,7 @@ def test_the_broken_runs_own_value_is_no_answer(lab: Lab) -> None:
 @pytest.mark.parametrize("broken", ["nope", "", None, "control", ["break"]])
 def test_a_lab_without_its_fault_is_one_line(lab: Lab, broken: Any) -> None:
     for call in (lambda each: each.check("seed=1"), lambda each: each.control):
-        with pytest.raises(UserError, match="no variant .* with a fault; it has break"):
+        with pytest.raises(UserError, match=r"no variant .* with a fault; it has break"):
             call(Lab(lab.experiment, broken))
 
 

@@ -378,8 +378,7 @@ HOSTILE = [
 def test_a_hostile_value_in_any_field_is_one_short_line_in_both_languages(value: str) -> None:
     for key in VALID:
         with pytest.raises(UserError) as caught:
-            name, parsed = assignment(f"{key}={value}")
-            patched(Config(), {name: parsed}, "--set")
+            patched(Config(), dict([assignment(f"{key}={value}")]), "--set")
         for line in (str(caught.value), caught.value.text("es")):
             assert line.isprintable()
             assert len(line) < 400
