@@ -20,6 +20,14 @@ def course_root() -> Path:
     return here
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; not if the name is one that no file can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # too long, or a null byte in it
+        return False
+
+
 def store_root() -> Path:
     """`$MINITRAIN_STORE`, or `_build/runs` in the course."""
     named = os.environ.get(STORE_VARIABLE)

@@ -11,23 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minitrain.common.errors import UserError
+from minitrain.common.messages import say, shown
 from minitrain.pages import plots, show
 from minitrain.runs import experiments
 from minitrain.runs.store import Progress, Run, Store, one_thread
 from minitrain.runs.sweep import run_all
-from minitrain.training.config import Config, assignment, flat, patched
+from minitrain.training.config import Config, assignment, check_leaf, flat, full_key, patched
 from minitrain.training.grid import short
 from minitrain.training.loop import start, train
 
 _MESSAGES = {
     "en": {
-        "same": "Both runs have this value already, so it cannot be what sets them apart.",
+        "same": "Healthy and broken both have {healthy} here: it is not this leaf.",
+        "unchanged": "That is the value that the broken run has already: nothing changes.",
         "near": "That is the leaf that differs. With this value the run is yet another one.",
         "fixed": "Found: with this one change the broken run is the healthy one, to the last bit.",
     },
     "es": {
-        "same": "Las dos ejecuciones ya tienen este valor: no puede ser lo que las distingue.",
-        "near": "Esa es la hoja que cambia. Con este valor, la ejecución sigue siendo otra.",
+        "same": "La sana y la rota tienen las dos {healthy}: no es esa hoja.",
+        "unchanged": "Ese es el valor que ya tiene la rota: no cambia nada.",
+        "near": "Esa es la hoja que cambia. Con este valor sale otra ejecución distinta.",
         "fixed": "Encontrado: con este único cambio, la ejecución rota es la sana, bit a bit.",
     },
 }
@@ -72,7 +76,13 @@ class Lab:
     @property
     def control(self) -> str:
         """The healthy variant that the broken one is a leaf away from."""
-        return experiments.load(self.experiment).breaks[self.broken]
+        experiment = experiments.load(self.experiment)
+        if not experiment.breaks:
+            raise UserError(say("at", source=experiment.path, reason=say("no_breaks")))
+        if not isinstance(self.broken, str) or self.broken not in experiment.breaks:
+            reason = say("no_break", name=shown(self.broken), known=", ".join(experiment.breaks))
+            raise UserError(say("at", source=experiment.path, reason=reason))
+        return experiment.breaks[self.broken]
 
     def config(self, variant: str, **changes: Any) -> Config:
         """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
@@ -94,25 +104,34 @@ class Lab:
         A change that could matter is trained: the verdict is a comparison of fingerprints. Raises
         `UserError` for an answer that is no change of a config.
         """
+        short_key, value = assignment(answer, "answer")
+        key = full_key(short_key)
+        if key != short_key:
+            answer = f"{key}={answer.partition('=')[2].strip()}"
+        check_leaf(key, value, "answer")
         healthy, broken = self.config(self.control), self.config(self.broken)
-        key, value = assignment(answer, "answer")
-        fixed = patched(broken, {key: value}, answer)
-        before, after = flat(broken)[key], flat(fixed)[key]
-        if before == after or before == flat(healthy)[key]:
-            return self._verdict(answer, False, f"{flat(healthy)[key]} = {before}", "same")
+        fixed = patched(broken, {key: value}, "answer")
+        right, before, after = flat(healthy)[key], flat(broken)[key], flat(fixed)[key]
+        if before == right:
+            return self._verdict(answer, False, f"{right} = {before}", "same", healthy=right)
+        if before == after:
+            return self._verdict(answer, False, f"{before} = {after}", "unchanged")
         target = Store().get(healthy, progress)
         # Trained here and now: the store would answer an equal config with the target itself. What
         # is recorded on the way changes nothing of the result, and takes time.
-        unrecorded = patched(fixed, {"eval_interval": fixed.steps}, answer)
+        unrecorded = patched(fixed, {"eval_interval": fixed.steps})
         with one_thread():
             fingerprint = train(start(unrecorded), progress).fingerprint()
         found = fingerprint == target.fingerprint
         evidence = f"{short(fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
         return self._verdict(answer, found, evidence, "fixed" if found else "near")
 
-    def _verdict(self, answer: str, found: bool, evidence: str, message: str) -> Check:
+    def _verdict(
+        self, answer: str, found: bool, evidence: str, message: str, **values: Any
+    ) -> Check:
         language = session_language()
-        return Check(answer, found, evidence, _MESSAGES[language][message] if language else None)
+        said = _MESSAGES[language][message].format(**values) if language else None
+        return Check(answer, found, evidence, said)
 
 
 # What a lab's tables show of a run: the quantity, and how to print it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 
 from minitrain.common.errors import UserError
+from minitrain.common.messages import say
 from minitrain.labs.lab import Lab, session_language
 from minitrain.pages import plots
 from minitrain.runs.store import Run, Store
@@ -23,6 +24,7 @@ _TEXT = {
         "check": "Check",
         "stopped": "Stopped. Train again to go on from the last checkpoint.",
         "yours": "yours",
+        "placeholder": "key=value",
         "alt": "Gap, embedding norm and validation loss: healthy, broken and your run",
     },
     "es": {
@@ -32,7 +34,8 @@ _TEXT = {
         "check": "Comprobar",
         "stopped": "Detenida. Entrena de nuevo para seguir desde el último punto guardado.",
         "yours": "la tuya",
-        "alt": "Brecha, norma de la incrustación y pérdida de validación: sana, rota y tuya",
+        "placeholder": "clave=valor",
+        "alt": "Brecha, norma del embedding y pérdida de validación: la sana, la rota y la tuya",
     },
 }
 
@@ -63,7 +66,7 @@ class Workbench:
 
     def __init__(self, lab: Lab, language: str):
         self.lab = lab
-        self.text = _TEXT[language]
+        self.language, self.text = language, _TEXT[language]
         self.config = widgets.Textarea(
             to_yaml(lab.config(lab.broken)),
             layout=widgets.Layout(width="auto", height="22em"),
@@ -71,7 +74,7 @@ class Workbench:
         self.config.add_class("minitrain-config")
         self.train = widgets.Button(description=self.text["run"], button_style="primary")
         self.bar = widgets.IntProgress(layout=widgets.Layout(visibility="hidden"))
-        self.answer = widgets.Text(placeholder="key=value", description="")
+        self.answer = widgets.Text(placeholder=self.text["placeholder"], description="")
         self.check = widgets.Button(description=self.text["check"])
         self.status = widgets.HTML()
         # Without a picture in it, a browser would show the sign of a broken one.
@@ -81,6 +84,7 @@ class Workbench:
         self.picture.alt = self.text["alt"]
         self.train.on_click(lambda _: self._guard(self._train))
         self.check.on_click(lambda _: self._guard(self._check))
+        self.answer.continuous_update = False  # the value arrives with Enter, or on leaving
         self.panel = widgets.VBox(
             [
                 widgets.HTML("<style>.minitrain-config textarea {font-family: monospace}</style>"),
@@ -100,7 +104,12 @@ class Workbench:
         try:
             action()
         except UserError as error:
-            self._say(str(error))
+            self._say(error.text(self.language))
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch says that there is no memory in a RuntimeError.
+            if not isinstance(error, MemoryError) and "allocate" not in str(error):
+                raise
+            self._say(say("out_of_memory").text(self.language))
         except KeyboardInterrupt:
             self._say(self.text["stopped"])
         finally:

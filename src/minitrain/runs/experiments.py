@@ -1,5 +1,7 @@
 """Experiments: a healthy config, its variants, a grid of values and the seeds, in one YAML file."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -8,7 +10,22 @@ from typing import Any
 
 from minitrain.common import paths
 from minitrain.common.errors import UserError
-from minitrain.training.config import Config, differing, flat, parse, patched, read_yaml
+from minitrain.common.messages import Message, got, say, shortened, shown
+from minitrain.training.config import (
+    Config,
+    check_leaf,
+    differing,
+    flat,
+    parse,
+    patched,
+    read_yaml,
+)
+
+# What an experiment or a variant may be called: a name that stands as it is in a table, a page, a
+# path and a terminal.
+LONGEST_NAME = 80
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
+MOST_RUNS = 10_000  # of one experiment: far more than anybody would train
 
 _KEYS = ("base", "variants", "grid", "seeds", "breaks")
 
@@ -52,9 +69,9 @@ class Experiment:
 
         Raises `UserError` for an unknown variant and for changes that make no valid config.
         """
-        if variant not in self.patches:
+        if not isinstance(variant, str) or variant not in self.patches:
             known = ", ".join(self.patches)
-            raise UserError(f"{self.path}: no variant {variant!r}; it has {known}")
+            raise _wrong(self.path, say("no_variant", name=shown(variant), known=known))
         config = patched(self.base, self.patches[variant], f"{self.path}: variants.{variant}")
         return patched(config, changes, "--set") if changes else config
 
@@ -80,9 +97,20 @@ class Experiment:
         for key in changes or {}:
             if key in axes or key == "seed":
                 option = "--seeds" if key == "seed" else "--grid"
-                raise UserError(f"--set: {key}: the sweep sets it; give its values with {option}")
+                reason = say("sweep_sets_it", option=option)
+                raise UserError(say("field", source="--set", field=key, reason=reason))
+        for key, values in axes.items():
+            check_leaf(key, values[0], grid_source)
+        chosen = list(variants or self.seeds or self.patches)
+        combinations = math.prod(len(values) for values in axes.values())
+        number = sum(
+            combinations * (len(seeds) or len(self.seeds.get(variant, (0,)))) for variant in chosen
+        )
+        if number > MOST_RUNS:
+            reason = say("too_many_runs", number=number, limit=MOST_RUNS)
+            raise UserError(say("at", source=grid_source, reason=reason))
         found = []
-        for variant in variants or self.seeds or self.patches:
+        for variant in chosen:
             config = self.config(variant, changes)
             seed_source = "--seeds" if seeds else f"{self.path}: seeds.{variant}"
             for values in product(*axes.values()):
@@ -97,7 +125,7 @@ class Experiment:
     def shown(self) -> dict[tuple[str, int], Config]:
         """The config of every run that the book shows, by variant and seed: if there is no grid."""
         if self.grid:
-            raise UserError(f"{self.path}: grid: a variant and a seed do not name one run")
+            raise _wrong(f"{self.path}: grid", say("not_one_run"))
         return {(point.variant, point.seed): point.config for point in self.points()}
 
     def variants(self) -> dict[str, Config]:
@@ -110,73 +138,102 @@ def load(experiment: str | Path) -> Experiment:
 
     Raises `UserError` naming the file and the field for anything that is wrong with it.
     """
+    if not isinstance(experiment, str | Path):
+        raise _wrong(shown(experiment), _bad_name("experiment_name"))
     folder = Path(experiment)
-    if not folder.is_dir() and (named := paths.course_root() / "experiments" / folder).is_dir():
+    named = paths.course_root() / "experiments" / folder
+    if not paths.is_folder(folder) and paths.is_folder(named):
         folder = named
     path = folder / "config.yaml"
     values = read_yaml(path)
+    name = folder.resolve().name
+    if not _NAME.fullmatch(name):
+        raise _wrong(shown(name), _bad_name("experiment_name"))
     if not isinstance(values, Mapping):
-        raise UserError(f"{path}: expected the keys {', '.join(_KEYS)}, got {values!r}")
+        raise _wrong(path, say("experiment_keys", keys=", ".join(_KEYS), value=shown(values)))
     for key in values:
         if key not in _KEYS:
-            raise UserError(f"{path}: {key}: unknown key (got {values[key]!r})")
+            raise _wrong(f"{path}: {shortened(key)}", got(say("unknown_key"), values[key]))
     patches = _patches(path, values.get("variants"))
     base = parse(values.get("base"), f"{path}: base")
     loaded = Experiment(
-        id=folder.resolve().name,
+        id=name,
         path=path,
         base=base,
         patches=patches,
-        grid=_axes(values.get("grid") or {}, f"{path}: grid"),
-        seeds=_seeds(path, values.get("seeds") or {}, patches),
-        breaks=_names(path, values.get("breaks") or {}),
+        grid=_axes(_or_none(values.get("grid")), f"{path}: grid"),
+        seeds=_seeds(path, _or_none(values.get("seeds")), patches),
+        breaks=_names(path, _or_none(values.get("breaks"))),
     )
     _check(loaded)
     return loaded
 
 
+def _or_none(value: object) -> object:
+    """A key without a value is one that is not there; any other value has to be right."""
+    return {} if value is None else value
+
+
+def _wrong(source: object, reason: Message) -> UserError:
+    return UserError(say("at", source=source, reason=reason))
+
+
+def _bad_name(key: str) -> Message:
+    return say(key, limit=LONGEST_NAME)
+
+
 def _patches(path: Path, patches: object) -> dict[str, Mapping[str, Any]]:
     if not isinstance(patches, Mapping) or not patches:
-        raise UserError(f"{path}: variants: expected at least one variant (got {patches!r})")
+        raise _wrong(f"{path}: variants", got(say("one_variant"), patches))
     for name, patch in patches.items():
+        if not _NAME.fullmatch(name):
+            raise _wrong(f"{path}: variants: {shown(name)}", _bad_name("variant_name"))
         if patch is not None and not isinstance(patch, Mapping):
-            raise UserError(f"{path}: variants.{name}: expected keys and values (got {patch!r})")
-    return {str(name): patch or {} for name, patch in patches.items()}
+            raise _wrong(f"{path}: variants.{name}", got(say("no_section"), patch))
+    return {name: patch or {} for name, patch in patches.items()}
 
 
 def _axes(grid: object, source: str) -> dict[str, tuple[Any, ...]]:
     """The grid as tuples, none of them empty or with a value twice."""
     if not isinstance(grid, Mapping):
-        raise UserError(f"{source}: expected a list of values for each key (got {grid!r})")
+        raise _wrong(source, got(say("grid_lists"), grid))
     for key, values in grid.items():
         if key == "seed":
-            raise UserError(f"{source}: seed: seeds have a list of their own (got {values!r})")
-        _check_distinct(values, f"{source}: {key}")
-    return {str(key): tuple(values) for key, values in grid.items()}
+            raise _wrong(source, got(say("seeds_own_list"), values))
+        _check_distinct(values, f"{source}: {shortened(key)}")
+    return {key: tuple(values) for key, values in grid.items()}
 
 
 def _seeds(path: Path, seeds: object, variants: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """The seeds of each variant; one list is for all of them."""
-    by_variant = dict.fromkeys(variants, seeds) if isinstance(seeds, list) else seeds
-    if not isinstance(by_variant, Mapping):
-        raise UserError(f"{path}: seeds: expected a list for each variant (got {seeds!r})")
-    for variant, each in by_variant.items():
-        _check_distinct(each, f"{path}: seeds.{variant}")
-    return {str(variant): tuple(each) for variant, each in by_variant.items()}
+    if isinstance(seeds, list):
+        _check_distinct(seeds, f"{path}: seeds")
+        return dict.fromkeys(variants, tuple(seeds))
+    if not isinstance(seeds, Mapping):
+        raise _wrong(f"{path}: seeds", got(say("seed_lists"), seeds))
+    for variant, each in seeds.items():
+        _check_distinct(each, f"{path}: seeds.{shortened(variant)}")
+    return {variant: tuple(each) for variant, each in seeds.items()}
 
 
 def _check_distinct(values: object, source: str) -> None:
     if not isinstance(values, list | tuple) or not values:
-        raise UserError(f"{source}: expected a list of values (got {values!r})")
+        raise _wrong(source, got(say("list_of_values"), values))
+    if len(values) > MOST_RUNS:
+        raise _wrong(source, say("too_many_runs", number=len(values), limit=MOST_RUNS))
     for i, value in enumerate(values):
         if value in values[:i]:
-            raise UserError(f"{source}: is there twice (got {value!r})")
+            raise _wrong(source, got(say("twice"), value))
 
 
 def _names(path: Path, breaks: object) -> dict[str, str]:
     if not isinstance(breaks, Mapping):
-        raise UserError(f"{path}: breaks: expected names of variants (got {breaks!r})")
-    return {str(broken): str(healthy) for broken, healthy in breaks.items()}
+        raise _wrong(f"{path}: breaks", got(say("names_of_variants"), breaks))
+    for broken, healthy in breaks.items():
+        if not isinstance(healthy, str):
+            source = f"{path}: breaks.{shortened(broken)}"
+            raise _wrong(source, got(say("names_of_variants"), healthy))
+    return dict(breaks)
 
 
 def _check(experiment: Experiment) -> None:
@@ -184,12 +241,12 @@ def _check(experiment: Experiment) -> None:
     for variant, config in experiment.variants().items():
         for key in differing(experiment.base, config):
             if key in experiment.grid:
-                raise UserError(f"{experiment.path}: grid: {key}: variants.{variant} sets it too")
+                reason = say("variant_sets_it", variant=f"variants.{variant}")
+                raise _wrong(f"{experiment.path}: grid: {key}", reason)
     experiment.points()
     for broken, healthy in experiment.breaks.items():
         leaves = differing(experiment.config(healthy), experiment.config(broken))
         if len(leaves) != 1:
-            raise UserError(
-                f"{experiment.path}: breaks.{broken}: must differ from {healthy} in one leaf"
-                f" (got {', '.join(leaves) or 'none'})"
-            )
+            reason = say("one_leaf", healthy=healthy)
+            found = say("got", reason=reason, value=", ".join(leaves) or "none")
+            raise _wrong(f"{experiment.path}: breaks.{broken}", found)

@@ -1,13 +1,13 @@
 """Completing a prompt, one character at a time: the most probable one, or one that is drawn."""
 
 import math
-import reprlib
 
 import torch
 from torch import Tensor
 
 from minitrain.common.errors import UserError
-from minitrain.training.corpus import CONTEXT, decode, encode
+from minitrain.common.messages import got, say
+from minitrain.training.corpus import CONTEXT, decode, encode, vocabulary
 from minitrain.training.model import GPT
 
 STOP = "."
@@ -48,21 +48,22 @@ def _next(logits: Tensor, temperature: float, generator: torch.Generator | None)
 
 
 def _read(prompt: str) -> list[int]:
+    if not isinstance(prompt, str):
+        raise UserError(got(say("prompt_text"), prompt))
     if not prompt:
-        raise UserError(f"prompt: expected at least one character (got {prompt!r})")
+        raise UserError(got(say("prompt_empty"), prompt))
     if len(prompt) > CONTEXT:
-        raise UserError(
-            f"prompt: {len(prompt)} characters do not fit into the context of {CONTEXT}"
-            f" (got {reprlib.repr(prompt)})"
-        )
-    try:
-        return encode(prompt)
-    except ValueError as error:
-        raise UserError(f"prompt: {error} (got {prompt!r})") from None
+        raise UserError(got(say("prompt_long", length=len(prompt), context=CONTEXT), prompt))
+    unknown = sorted(set(prompt) - set(vocabulary()))
+    if unknown:
+        raise UserError(got(say("prompt_unknown", unknown=" ".join(map(repr, unknown))), prompt))
+    return encode(prompt)
 
 
 def _check(temperature: float, generator: torch.Generator | None) -> None:
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"temperature: expected 0 or more (got {temperature})")
+    if not (
+        isinstance(temperature, int | float) and math.isfinite(temperature) and temperature >= 0
+    ):
+        raise UserError(got(say("temperature"), temperature))
     if temperature > 0 and generator is None:
-        raise UserError(f"temperature: to draw needs a generator (got {temperature})")
+        raise UserError(got(say("generator"), temperature))

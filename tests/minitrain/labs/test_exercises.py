@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,7 @@ WRONG = {
     "float32": attempt(layer=dense(param_dtype=jnp.float32)),
     "zero_bias": attempt(layer=dense(bias_init=nn.initializers.zeros)),
     "seed_ignored": attempt(key=lambda seed: jax.random.PRNGKey(0)),
+    "eps": attempt(lambda lr, wd, mask: optax.adamw(lr, eps=1e-6, weight_decay=wd, mask=mask)),
     "wrong_shape": lambda *case: masked_step(*case)[0],
 }
 
@@ -151,6 +153,27 @@ def test_a_typical_mistake_is_named(mistake: str, function: Step) -> None:
 
 
 OTHER_WAYS = {
+    "eps 1e-7": (
+        "eps",
+        attempt(lambda lr, wd, mask: optax.adamw(lr, eps=1e-7, weight_decay=wd, mask=mask)),
+    ),
+    "an eps that is not listed": (
+        "eps",
+        attempt(lambda lr, wd, mask: optax.adamw(lr, eps=3e-7, weight_decay=wd, mask=mask)),
+    ),
+    "no eps": (
+        "eps",
+        attempt(lambda lr, wd, mask: optax.adamw(lr, eps=0.0, weight_decay=wd, mask=mask)),
+    ),
+    "Lion": (
+        "eps",
+        attempt(lambda lr, wd, mask: optax.lion(lr, weight_decay=wd, mask=mask)),
+    ),
+    "half the penalty": (
+        "l2_before_adam",
+        attempt(by_adam, penalty=lambda params, wd: squares(params, wd) / 2),
+    ),
+    "always seed 42": ("seed_ignored", attempt(key=lambda seed: jax.random.PRNGKey(42))),
     "L2 of everything": (
         "decay_on_bias, l2_before_adam",
         attempt(lambda lr, wd, mask: optax.chain(optax.add_decayed_weights(wd), optax.adam(lr))),
@@ -205,6 +228,23 @@ def leaves(*case: Any) -> Any:
     raise SystemExit
 
 
+class Silent(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raises_silently(*case: Any) -> Any:
+    raise Silent
+
+
+def ends_a_generator(*case: Any) -> Any:
+    raise GeneratorExit
+
+
+def raises_at_length(*case: Any) -> Any:
+    raise ValueError("x" * 10**6)
+
+
 class Strange:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError
@@ -219,6 +259,9 @@ GARBAGE = {
     "the result": ([1.0], "not_a_function"),
     "an error": (raises, "raises"),
     "an exit": (leaves, "raises"),
+    "an error that cannot be printed": (raises_silently, "raises"),
+    "the end of a generator": (ends_a_generator, "raises"),
+    "a long error": (raises_at_length, "raises"),
     "too few arguments": (lambda seed: seed, "raises"),
     "no return": (lambda *case: None, "not_numbers"),
     "text": (lambda *case: "1.0", "not_numbers"),
@@ -242,6 +285,26 @@ def test_whatever_is_handed_in_gets_a_verdict_of_one_line(handed_in: Any, answer
     assert not check.found
     assert check.answer == answer
     assert "\n" not in repr(check)
+    assert len(repr(check)) < 300
+
+
+def test_a_call_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exercises, "_SECONDS", 1)
+
+    def forever(*case: Any) -> Any:
+        while True:
+            time.sleep(0.01)
+
+    assert check_masked_step(forever).answer == "too_slow"
+
+
+def test_a_hand_in_that_turns_float64_off_does_not_spoil_the_next() -> None:
+    def turns_it_off(*case: Any) -> Any:
+        jax.config.update("jax_enable_x64", False)
+        return masked_step(*case)
+
+    check_masked_step(turns_it_off)
+    assert check_masked_step(masked_step).found
 
 
 def test_an_unknown_mistake_is_shown_beside_the_right_loss() -> None:
@@ -261,12 +324,15 @@ def test_no_two_mistakes_look_alike() -> None:
     losses["right", 0] = [exercises._loss_after(case) for case in exercises._cases()]
     for a, first in losses.items():
         for b, second in losses.items():
-            assert a == b or not np.allclose(first, second, rtol=1e-3), f"{a} is like {b}"
+            # Another eps is nearly right; two variants of one mistake may be alike.
+            tolerance = exercises._EXACT if "eps" in (a[0], b[0]) else 1e-3
+            alike = np.allclose(first, second, rtol=tolerance, atol=0)
+            assert a[0] == b[0] or not alike, f"{a} is like {b}"
 
 
 def test_every_mistake_that_the_check_knows_is_tested() -> None:
     assert exercises._MISTAKES.keys() <= WRONG.keys() | {"penalty_returned"}
-    known = exercises._MESSAGES["en"].keys() - {"right"}
+    known = exercises._MESSAGES["en"].keys() - {"right", "too_slow"}
     assert {answer for _, answer in GARBAGE.values()} | WRONG.keys() | {"penalty_returned"} == known
 
 

@@ -1,6 +1,7 @@
 """A lab's check proves what it says, and speaks the reader's language only to a reader."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,16 @@ def test_a_leaf_that_is_not_to_blame_is_rejected_without_training(lab: Lab, answ
 @pytest.mark.parametrize(
     ("answer", "field"),
     [
-        ("weight_decay=1", "weight_decay"),
+        ("wieght_decay=1", "did you mean optimizer.weight_decay?"),
+        ("optimizer={weight_decay: 1.0}", "optimizer: is a section"),
+        ("model={}", "model: is a section"),
+        ("optimizer.weight_decay=!!float x", "no tags"),
+        ("optimizer=&a {b: *a}", "no anchors"),
+        ("optimizer.weight_decay=" + "[" * 500, "more than 20 levels"),
+        (None, "expected text"),
+        (5, "expected text"),
+        (b"seed=1", "expected text"),
+        (["seed=1"], "expected text"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay"),
         ("optimizer=1", "optimizer"),
         ("optimizer.weight_decay", "optimizer.weight_decay"),
@@ -81,6 +91,30 @@ def test_an_answer_that_is_no_change_is_one_line(lab: Lab, answer: str, field: s
         lab.check(answer)
     assert field in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_last_part_of_a_key_is_enough_if_there_is_only_one(lab: Lab) -> None:
+    check = lab.check("weight_decay=1.0")
+    assert check.found
+    assert check.answer == "optimizer.weight_decay=1.0"
+
+
+def test_the_broken_runs_own_value_is_no_answer(lab: Lab) -> None:
+    assert lab.check("optimizer.weight_decay=0.0").evidence == "0.0 = 0.0"
+
+
+@pytest.mark.parametrize("broken", ["nope", "", None, "control", ["break"]])
+def test_a_lab_without_its_fault_is_one_line(lab: Lab, broken: Any) -> None:
+    for call in (lambda each: each.check("seed=1"), lambda each: each.control):
+        with pytest.raises(UserError, match=r"no variant .* with a fault; it has break"):
+            call(Lab(lab.experiment, broken))
+
+
+@pytest.mark.parametrize("experiment", [None, 5, "x" * 300, "nope"])
+def test_a_lab_without_its_experiment_is_one_line(experiment: Any) -> None:
+    for call in (lambda each: each.check("seed=1"), lambda each: each.config("control")):
+        with pytest.raises(UserError):
+            call(Lab(experiment))
 
 
 def test_the_check_compares_a_run_trained_now_not_the_stored_one_with_itself(
@@ -116,7 +150,7 @@ def test_a_verdict_has_a_sentence_only_when_a_reader_is_there(
     monkeypatch.setenv("JPY_SESSION_NAME", "labs/es/lab.ipynb")
     spoken = lab.check("seed=7")
     assert quiet.message is None
-    assert spoken.message == labs._MESSAGES["es"]["same"]
+    assert spoken.message == labs._MESSAGES["es"]["same"].format(healthy=42)
     assert repr(quiet) == quiet.verdict == spoken.verdict
     assert repr(spoken) == f"{quiet!r}\n{spoken.message}"
 
@@ -157,6 +191,22 @@ def test_a_config_typed_wrongly_is_one_line_in_the_panel(
     assert "config: " in panel.status.value
     assert "Traceback" not in panel.status.value
     assert not panel.train.disabled
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("optimizer.weigth_decay=0.1", "clave desconocida (aquí: 0.1); ¿quizá optimizer.weight"),
+        ("optimizer.weight_decay", "tiene que ser CLAVE=VALOR"),
+        ("optimizer.weight_decay=1,0", "tiene que ser un número (aquí: '1,0')"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said_in_the_readers_language(
+    panel: workbench.Workbench, answer: str, said: str
+) -> None:
+    panel.answer.value = answer
+    panel.check.click()
+    assert said in panel.status.value
 
 
 def test_the_panel_checks_an_answer_in_its_language(

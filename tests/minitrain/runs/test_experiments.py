@@ -126,7 +126,7 @@ def test_changes_come_on_top_of_a_variant(folder: Path) -> None:
     experiment = load(folder)
     config = experiment.config("break", {"seed": 7, "optimizer.weight_decay": 0.25})
     assert (config.seed, config.optimizer.weight_decay) == (7, 0.25)
-    with pytest.raises(UserError, match=r"^--set: optimizer.lr: unknown key \(got 1\)$"):
+    with pytest.raises(UserError, match=r"^--set: optimizer.lr: unknown key \(got 1\)"):
         experiment.config("break", {"optimizer.lr": 1})
 
 
@@ -252,12 +252,35 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
         ("base: {seed: 1}\n", "variants: expected at least one variant (got None)"),
         ("base: {}\nvariants: {}\n", "variants: expected at least one variant (got {})"),
         ("base: {}\nvariants: {a: 3}\n", "variants.a: expected keys and values (got 3)"),
-        ("variants: {a: {}}\n", "base: expected keys and values, got None"),
+        ("variants: {a: {}}\n", "base: expected keys and values (got None)"),
         ("base: {sede: 1}\nvariants: {a: {}}\n", "base: sede: unknown key (got 1)"),
         ("base: {}\nvariants: {a: {seed: x}}\n", "variants.a: seed: "),
         ("base: {}\nvariants: {a: {sede: 1}}\n", "variants.a: sede: unknown key (got 1)"),
         ("base: {}\nvariants: {a: {model: 1}}\n", "variants.a: model: is a section"),
         ("base: {}\nvariants: {a: {steps: 10}}\n", "variants.a: config: schedule.warmup_steps"),
+        (TWO + "seeds: false\n", "seeds: expected a list for each variant (got False)"),
+        (TWO + "seeds: 0\n", "seeds: expected a list for each variant (got 0)"),
+        (TWO + "seeds: []\n", "seeds: expected a list of values (got [])"),
+        (TWO + "seeds: {a: [{}]}\n", "seeds.a: seed: expected a value"),
+        (TWO + "grid: {model: [{n_layer: 1}]}\n", "grid: model: is a section, not a value"),
+        (TWO + "grid: {steps: [{}]}\n", "grid: steps: expected a value"),
+        (
+            TWO
+            + "grid: {"
+            + ", ".join(
+                f"optimizer.{k}: {[i / 1e4 for i in range(1, 101)]}"
+                for k in ("eps", "weight_decay", "learning_rate", "gradient_clip")
+            )
+            + "}\n",
+            "grid: 200000000 runs, more than 10000",
+        ),
+        (TWO + "breaks: {b: }\n", "breaks.b: expected names of variants (got None)"),
+        (TWO + "breaks: {b: [a]}\n", "breaks.b: expected names of variants (got ['a'])"),
+        ("base: {}\nvariants: {a: {seed: {}}}\n", "variants.a: seed: expected a value"),
+        ("base: {seed: 1, seed: 2}\n", "not YAML: the key 'seed' is there twice (line 1)"),
+        ("base: {}\nvariants: {'=1+2': {}}\n", "variants: '=1+2': not the name of a variant"),
+        ("base: {}\nvariants: {'<b>': {}}\n", "variants: '<b>': not the name of a variant"),
+        ('base: {}\nvariants: {"\\e[1m": {}}\n', "variants: '\\x1b[1m': not the name of"),
         (TWO + "breaks: 3\n", "breaks: expected names of variants (got 3)"),
         (TWO + "seeds: {a: 1}\n", "seeds.a: expected a list of values (got 1)"),
         (TWO + "seeds: 1\n", "seeds: expected a list for each variant (got 1)"),
@@ -288,6 +311,22 @@ def test_what_is_wrong_with_an_experiment_is_said_in_one_line(
     folder: Path, content: str, message: str
 ) -> None:
     assert wrong(folder, content).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["=1+2", "<b>x", "\x1b[1m", "x" * 81])
+def test_an_experiment_has_a_name_that_can_stand_anywhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.yaml").write_text(GOOD)
+    with pytest.raises(UserError, match="not the name of an experiment") as caught:
+        load(tmp_path / name)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [None, 5, "x" * 300, "y/" * 3000, "a\0b"])
+def test_what_cannot_name_an_experiment_is_one_line(name: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        load(name)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_variant_may_have_a_number_for_a_name(folder: Path) -> None:

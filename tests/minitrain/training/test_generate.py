@@ -137,7 +137,7 @@ def test_logits_that_are_no_numbers_still_end() -> None:
         ("Go", "prompt: not in the vocabulary: 'G' (got 'Go')"),
         ("go\nx", "prompt: not in the vocabulary: '\\n' 'x' (got 'go\\nx')"),
         ("é", "prompt: not in the vocabulary: 'é' (got 'é')"),
-        ("a" * 33, "prompt: 33 characters do not fit into the context of 32 (got 'aaaaaaaaaaaa..."),
+        ("a" * 33, "prompt: 33 characters do not fit into the context of 32 (got 'aaaaaaaaaaaa"),
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_one_line(prompt: str, message: str) -> None:
