@@ -1,6 +1,6 @@
 """The one exception whose message is meant for a reader: the command line prints it and exits 2."""
 
-from minitrain.common.messages import ENGLISH, Message, shortened
+from minitrain.common.messages import ENGLISH, Message, session_language, shortened
 
 _LONGEST = 1000  # characters; each value in a message has a bound of its own
 
@@ -21,3 +21,7 @@ class UserError(Exception):
         text = message.text(language) if isinstance(message, Message) else message
         line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
         return shortened(line, _LONGEST)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the line, in the notebook's language."""
+        return [self.text(session_language() or ENGLISH)]

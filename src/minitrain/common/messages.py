@@ -1,8 +1,10 @@
 """What the library says about bad input, in both languages of the course, under one key each."""
 
+import os
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 ENGLISH = "en"
@@ -165,6 +167,18 @@ MESSAGES: dict[str, dict[str, str]] = {
         "out_of_memory": "no hay memoria suficiente para esta ejecución",
     },
 }
+
+
+def session_language() -> str | None:
+    """The language of the notebook that a reader has open in JupyterLab; None in a build.
+
+    Jupyter Server names the notebook in the kernel's environment; nbclient and nbval do not.
+    """
+    notebook = os.environ.get("JPY_SESSION_NAME")
+    if notebook is None:
+        return None
+    return next((part for part in reversed(Path(notebook).parts) if part in MESSAGES), ENGLISH)
+
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = LONGEST_VALUE

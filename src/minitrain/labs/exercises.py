@@ -24,8 +24,8 @@ from flax import linen as nn
 from jax import Array
 from numpy.typing import NDArray
 
-from minitrain.common.messages import shortened
-from minitrain.labs.lab import Check, session_language
+from minitrain.common.messages import session_language, shortened
+from minitrain.labs.lab import Check
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", "cpu")

@@ -5,14 +5,12 @@ readers of any language, and in JupyterLab, where a reader tries things out. `se
 tells the two apart.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from minitrain.common.errors import UserError
-from minitrain.common.messages import say, shown
+from minitrain.common.messages import say, session_language, shown
 from minitrain.pages import plots, show
 from minitrain.runs import experiments
 from minitrain.runs.store import Progress, Run, Store, one_thread
@@ -35,17 +33,6 @@ _MESSAGES = {
         "fixed": "Encontrado: con este único cambio, la ejecución rota es la sana, bit a bit.",
     },
 }
-
-
-def session_language() -> str | None:
-    """The language of the notebook that a reader has open in JupyterLab; None in a build.
-
-    Jupyter Server names the notebook in the kernel's environment; nbclient and nbval do not.
-    """
-    notebook = os.environ.get("JPY_SESSION_NAME")
-    if notebook is None:
-        return None
-    return next((part for part in reversed(Path(notebook).parts) if part in _MESSAGES), "en")
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,25 @@
-"""The panel of a lab in JupyterLab: edit the config, train it, see its curves beside the others."""
+"""The panel of a lab in JupyterLab: change the broken run, train it, compare its curves."""
 
 import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets as widgets
 
 from minitrain.common.errors import UserError
-from minitrain.common.messages import say
-from minitrain.labs.lab import Lab, session_language
+from minitrain.common.messages import say, session_language
+from minitrain.labs.lab import Lab
 from minitrain.pages import plots
 from minitrain.runs.store import Run, Store
-from minitrain.training.config import flat, from_yaml, to_yaml
+from minitrain.training.config import Config, assignment, check_leaf, flat, full_key, patched
 from minitrain.training.grid import short
 from minitrain.training.loop import Training
 
 _TEXT = {
     "en": {
-        "config": "Config of your run (start: the broken one)",
+        "changes": "Your changes to the broken run, one key=value a line",
         "run": "Train",
         "answer": "Your answer, key=value",
         "check": "Check",
@@ -28,7 +29,7 @@ _TEXT = {
         "alt": "Gap, embedding norm and validation loss: healthy, broken and your run",
     },
     "es": {
-        "config": "Configuración de tu ejecución (al principio, la rota)",
+        "changes": "Tus cambios en la ejecución rota, una clave=valor por línea",
         "run": "Entrenar",
         "answer": "Tu respuesta, clave=valor",
         "check": "Comprobar",
@@ -67,11 +68,12 @@ class Workbench:
     def __init__(self, lab: Lab, language: str):
         self.lab = lab
         self.language, self.text = language, _TEXT[language]
-        self.config = widgets.Textarea(
-            to_yaml(lab.config(lab.broken)),
-            layout=widgets.Layout(width="auto", height="22em"),
+        # Not the whole config: its values would give some faults away.
+        self.changes = widgets.Textarea(
+            placeholder="optimizer.learning_rate=0.003\nschedule.warmup_steps=50",
+            layout=widgets.Layout(width="auto", height="6em"),
         )
-        self.config.add_class("minitrain-config")
+        self.changes.add_class("minitrain-changes")
         self.train = widgets.Button(description=self.text["run"], button_style="primary")
         self.bar = widgets.IntProgress(layout=widgets.Layout(visibility="hidden"))
         self.answer = widgets.Text(placeholder=self.text["placeholder"], description="")
@@ -87,9 +89,9 @@ class Workbench:
         self.answer.continuous_update = False  # the value arrives with Enter, or on leaving
         self.panel = widgets.VBox(
             [
-                widgets.HTML("<style>.minitrain-config textarea {font-family: monospace}</style>"),
-                widgets.Label(self.text["config"]),
-                self.config,
+                widgets.HTML("<style>.minitrain-changes textarea {font-family: monospace}</style>"),
+                widgets.Label(self.text["changes"]),
+                self.changes,
                 widgets.HBox([self.train, self.bar]),
                 self.picture,
                 widgets.HBox([widgets.Label(self.text["answer"]), self.answer, self.check]),
@@ -117,14 +119,26 @@ class Workbench:
             self.train.disabled = self.check.disabled = False
 
     def _train(self) -> None:
-        config = from_yaml(self.config.value)
-        run = Store().get(config, self._progress)
+        run = Store().get(self._edited(), self._progress)
         others = self.lab.runs(self.lab.control, self.lab.broken)
         self._draw({**others, self.text["yours"]: [run]})
         self._say(
             f"{short(run.fingerprint)}  train_loss {run.last.train_loss:.4f}"
             f"  val_loss {run.last.val_loss:.4f}"
         )
+
+    def _edited(self) -> Config:
+        """The broken config with the reader's changes."""
+        lines = [line for line in self.changes.value.splitlines() if line.strip()]
+        changes: dict[str, Any] = {}
+        for line in lines:
+            short_key, value = assignment(line, self.text["yours"])
+            key = full_key(short_key)
+            if key in changes:
+                raise UserError(say("at", source=key, reason=say("twice")))
+            check_leaf(key, value, key)
+            changes[key] = value
+        return patched(self.lab.config(self.lab.broken), changes, self.text["yours"])
 
     def _check(self) -> None:
         self._say(repr(self.lab.check(self.answer.value, self._progress)))

@@ -11,7 +11,7 @@ from minitrain.labs import workbench
 from minitrain.labs.lab import Lab
 from minitrain.runs.store import Store
 from minitrain.training import loop
-from minitrain.training.config import patched
+from minitrain.training.config import flat, patched
 
 CONFIG = """
 base:
@@ -155,13 +155,23 @@ def test_a_verdict_has_a_sentence_only_when_a_reader_is_there(
     assert repr(spoken) == f"{quiet!r}\n{spoken.message}"
 
 
+def test_a_notebook_shows_one_line_in_its_language_and_no_traceback(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "labs/es/lab.ipynb")
+    with pytest.raises(UserError) as error:
+        lab.check("weigth_decay=1")
+    (line,) = error.value._render_traceback_()
+    assert "clave desconocida" in line
+
+
 def test_languages_have_the_same_messages() -> None:
     for texts in (labs._MESSAGES, workbench._TEXT):
         assert texts["en"].keys() == texts["es"].keys()
 
 
-def test_in_a_build_the_workbench_is_the_broken_config(lab: Lab) -> None:
-    assert "weight_decay: 0.0" in repr(workbench.workbench(lab))
+def test_in_a_build_the_workbench_lists_the_suspects_without_their_values(lab: Lab) -> None:
+    assert repr(workbench.workbench(lab)).split() == list(flat(lab.config("break")))
 
 
 @pytest.fixture
@@ -171,7 +181,7 @@ def panel(lab: Lab) -> workbench.Workbench:
 
 def test_the_panel_trains_the_edited_config_and_draws_it(panel: workbench.Workbench) -> None:
     assert panel.picture.layout.display == "none"
-    panel.config.value = panel.config.value.replace("weight_decay: 0.0", "weight_decay: 2.0")
+    panel.changes.value = "optimizer.weight_decay=2.0\n\neval_interval = 6"
     panel.train.click()
     assert panel.picture.layout.display is None
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
@@ -181,14 +191,22 @@ def test_the_panel_trains_the_edited_config_and_draws_it(panel: workbench.Workbe
 
 
 @pytest.mark.parametrize(
-    "text", ["seed: no", "seeds: 1", ":", "- 1", "optimizer: {weight_decay: -1}"]
+    ("text", "said"),
+    [
+        ("seed=no", "seed: tiene que ser un número entero"),
+        ("seeds=1", "clave desconocida"),
+        ("seed: 1", "tiene que ser CLAVE=VALOR"),
+        ("optimizer={weight_decay: -1}", "optimizer: "),
+        ("weight_decay=-1", "optimizer.weight_decay: tiene que ser 0 o más"),
+        ("seed=1\nsteps=5\nseed=2", "seed: está dos veces"),
+    ],
 )
-def test_a_config_typed_wrongly_is_one_line_in_the_panel(
-    panel: workbench.Workbench, text: str
+def test_a_change_typed_wrongly_is_one_line_in_the_panel(
+    panel: workbench.Workbench, text: str, said: str
 ) -> None:
-    panel.config.value = text
+    panel.changes.value = text
     panel.train.click()
-    assert "config: " in panel.status.value
+    assert said in panel.status.value
     assert "Traceback" not in panel.status.value
     assert not panel.train.disabled
 
