@@ -17,7 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from minitrain import cli
+from minitrain.command_line import checking
+from minitrain.command_line.main import main
 from minitrain.runs import experiments, sweep
 from minitrain.runs.store import Store, read_run
 from minitrain.training import generate, loop
@@ -46,7 +47,7 @@ def minitrain(
         monkeypatch.setattr(sys, "argv", ["minitrain", *arguments])
         capsys.readouterr()
         try:
-            cli.main()
+            main()
             status: int | str | None = 0
         except SystemExit as end:
             status = end.code
@@ -115,12 +116,21 @@ def test_json_is_one_object_on_stdout_and_nothing_else(minitrain: Call) -> None:
 
 
 def test_the_report_has_what_a_reader_compares(minitrain: Call) -> None:
-    values = short_run(minitrain)
     report = minitrain("train", EXPERIMENT, *SHORT).stdout
     for word in ("steps", "tokens seen", "seconds", "tokens/second", "train loss", "val loss"):
         assert word in report
+    assert "found" not in report
+    values = short_run(minitrain)
     assert str(values["fingerprint"]) in report
     assert str(values["run_dir"]) in report
+
+
+def test_a_run_from_the_store_does_not_pretend_to_have_been_trained(minitrain: Call) -> None:
+    assert short_run(minitrain)["found"] is False
+    assert short_run(minitrain)["found"] is True
+    report = minitrain("train", EXPERIMENT, *SHORT).stdout
+    assert "\nseconds        found in the store; its training took " in report
+    assert "tokens/second" not in report
 
 
 def test_the_report_ends_with_the_smoke_test(minitrain: Call) -> None:
@@ -436,8 +446,10 @@ def test_verify_says_when_a_fingerprint_does_not_hold(
     minitrain: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = short_run(minitrain)
-    start = cli.start
-    monkeypatch.setattr(cli, "start", lambda config: start(patched(config, {"seed": 1})))
+    start = checking.start
+    monkeypatch.setattr(
+        checking, "start", lambda config, device: start(patched(config, {"seed": 1}), device)
+    )
     done = minitrain("verify", str(values["run_dir"]))
     assert done.returncode == 1
     assert "differs" in done.stdout

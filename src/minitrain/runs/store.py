@@ -79,10 +79,14 @@ class Run:
 
 
 class Store:
-    """A folder of runs, safe to share between processes. Default: `paths.store_root()`."""
+    """A folder of runs, safe to share between processes. Default: `paths.store_root()`.
 
-    def __init__(self, root: Path | None = None):
+    device: where it trains what it lacks, "cpu" or "cuda"; the runs are the same.
+    """
+
+    def __init__(self, root: Path | None = None, device: str = "cpu"):
         self.root = root or paths.store_root()
+        self.device = device
 
     def path(self, config: Config) -> Path:
         """Where the run of `config` lies, or will lie."""
@@ -136,10 +140,10 @@ class Store:
     def _resume(self, config: Config, partial: Path) -> tuple[Training, float]:
         if partial.exists():
             try:
-                return checkpoint.load(config, partial)
+                return checkpoint.load(config, partial, self.device)
             except DamagedFile as damage:
                 log.warning("%s; training from the start", damage)
-        return start(config), 0.0
+        return start(config, self.device), 0.0
 
     def _commit(self, training: Training, seconds: float) -> Run:
         path = self.path(training.config)
