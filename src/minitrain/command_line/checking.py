@@ -127,9 +127,9 @@ def _verify_listed(names: Sequence[str], sample: int | None, device: str, as_jso
 
 
 def _spread(points: Sequence[Point], count: int) -> list[Point]:
-    """`count` of them, evenly over the list."""
+    """The first, and `count` of them in all, evenly over the list."""
     count = min(count, len(points))
-    return [points[(2 * i + 1) * len(points) // (2 * count)] for i in range(count)]
+    return [points[i * len(points) // count] for i in range(count)]
 
 
 def _parting(config: Config, expected: str, again: Trained) -> str | None:
