@@ -207,6 +207,24 @@ def test_compare_writes_one_page_that_needs_no_network(minitrain: Call, tmp_path
     assert "schedule.final_fraction" not in html
 
 
+def test_a_page_says_what_it_is_and_shows_names_as_they_are(
+    minitrain: Call, tmp_path: Path
+) -> None:
+    values = [short_run(minitrain, "--variant", v) for v in ("control", "break")]
+    link = tmp_path / "<a href='http:evil'>click<"
+    link.symlink_to(str(values[0]["run_dir"]))
+    page = tmp_path / "page.html"
+    done = minitrain("compare", str(link), str(values[1]["run_dir"]), "-o", str(page))
+    assert done.returncode == 0, done.stderr
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith('<!doctype html>\n<html lang="en">')
+    assert '<meta name="viewport"' in html
+    title = html[html.index("<title>") + 7 : html.index("</title>")]
+    assert "&lt;a href=&#x27;http:evil&#x27;&gt;click&lt; [" in title
+    assert f"[{str(values[1]['fingerprint'])[:12]}]" in title
+    assert "<a href='http:evil" not in html
+
+
 @pytest.mark.usefixtures("train_here")
 def test_a_sweep_is_every_variant_grid_point_and_seed(minitrain: Call, grid: str) -> None:
     done = minitrain("sweep", grid, "--json")
