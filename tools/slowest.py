@@ -15,27 +15,26 @@ from pathlib import Path
 from jupyter_cache import get_cache
 from myst_nb.core.read import is_myst_markdown_notebook
 
-from minitrain.runs import experiments
+from minitrain.runs import fingerprints
 from minitrain.runs.store import Store
 from minitrain.training.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
-from course.execution import EXPERIMENTS, cache_path, docname_of, read  # noqa: E402
+from course.execution import cache_path, docname_of, read  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE  # noqa: E402
 
 
 def training_seconds() -> dict[str, float]:
     """Maps each experiment to the seconds that its runs in the store took to train."""
-    store, found = Store(), {}
+    store, found = Store(), dict[str, float]()
     seen: set[Config] = set()
-    for path in sorted(EXPERIMENTS.glob("*/config.yaml")):
-        experiment = experiments.load(path.parent)
-        new = {point.config for point in experiment.points()} - seen
-        runs = [run for config in new if (run := store.find(config)) is not None]
-        found[f"experiments/{experiment.id}"] = sum(run.seconds for run in runs)
-        seen |= new
+    for point in fingerprints.points():
+        name = f"experiments/{point.experiment}"
+        run = store.find(point.config) if point.config not in seen else None
+        found[name] = found.get(name, 0.0) + (run.seconds if run else 0.0)
+        seen.add(point.config)
     return found
 
 

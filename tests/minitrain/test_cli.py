@@ -16,8 +16,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import torch
 
-from minitrain import cli
+from minitrain.command_line import checking
+from minitrain.command_line.main import main
 from minitrain.runs import experiments, sweep
 from minitrain.runs.store import Store, read_run
 from minitrain.training import generate, loop
@@ -46,7 +48,7 @@ def minitrain(
         monkeypatch.setattr(sys, "argv", ["minitrain", *arguments])
         capsys.readouterr()
         try:
-            cli.main()
+            main()
             status: int | str | None = 0
         except SystemExit as end:
             status = end.code
@@ -115,12 +117,21 @@ def test_json_is_one_object_on_stdout_and_nothing_else(minitrain: Call) -> None:
 
 
 def test_the_report_has_what_a_reader_compares(minitrain: Call) -> None:
-    values = short_run(minitrain)
     report = minitrain("train", EXPERIMENT, *SHORT).stdout
     for word in ("steps", "tokens seen", "seconds", "tokens/second", "train loss", "val loss"):
         assert word in report
+    assert "found" not in report
+    values = short_run(minitrain)
     assert str(values["fingerprint"]) in report
     assert str(values["run_dir"]) in report
+
+
+def test_a_run_from_the_store_does_not_pretend_to_have_been_trained(minitrain: Call) -> None:
+    assert short_run(minitrain)["found"] is False
+    assert short_run(minitrain)["found"] is True
+    report = minitrain("train", EXPERIMENT, *SHORT).stdout
+    assert "\nseconds        found in the store; its training took " in report
+    assert "tokens/second" not in report
 
 
 def test_the_report_ends_with_the_smoke_test(minitrain: Call) -> None:
@@ -171,6 +182,17 @@ def test_a_link_is_left_and_moved_but_no_file_is_overwritten(
     assert precious.read_text() == "mine"
 
 
+def test_nothing_is_trained_for_a_link_that_cannot_be_left(minitrain: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    store = tmp_path / "runs"
+    for link in ("/proc/link", str(tmp_path / "file" / "x"), "x" * 300, str(store / "0123")):
+        done = minitrain("train", EXPERIMENT, *SHORT, "--link", link)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"minitrain: --link {link}: ")
+        assert done.stderr.count("\n") == 1
+    assert not store.exists()
+
+
 def test_compare_writes_one_page_that_needs_no_network(minitrain: Call, tmp_path: Path) -> None:
     runs = [str(short_run(minitrain, "--variant", v)["run_dir"]) for v in ("control", "break")]
     page = tmp_path / "out" / "dashboard-compare.html"
@@ -183,6 +205,24 @@ def test_compare_writes_one_page_that_needs_no_network(minitrain: Call, tmp_path
         assert name in html
     assert "optimizer.weight_decay" in html
     assert "schedule.final_fraction" not in html
+
+
+def test_a_page_says_what_it_is_and_shows_names_as_they_are(
+    minitrain: Call, tmp_path: Path
+) -> None:
+    values = [short_run(minitrain, "--variant", v) for v in ("control", "break")]
+    link = tmp_path / "<a href='http:evil'>click<"
+    link.symlink_to(str(values[0]["run_dir"]))
+    page = tmp_path / "page.html"
+    done = minitrain("compare", str(link), str(values[1]["run_dir"]), "-o", str(page))
+    assert done.returncode == 0, done.stderr
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith('<!doctype html>\n<html lang="en">')
+    assert '<meta name="viewport"' in html
+    title = html[html.index("<title>") + 7 : html.index("</title>")]
+    assert "&lt;a href=&#x27;http:evil&#x27;&gt;click&lt; [" in title
+    assert f"[{str(values[1]['fingerprint'])[:12]}]" in title
+    assert "<a href='http:evil" not in html
 
 
 @pytest.mark.usefixtures("train_here")
@@ -269,9 +309,11 @@ def test_a_run_that_diverges_is_a_row_with_missing_values(minitrain: Call, grid:
 def test_nothing_is_trained_for_a_table_that_cannot_be_written(
     minitrain: Call, grid: str, tmp_path: Path
 ) -> None:
-    for output in ("/proc/table", str(tmp_path)):
+    (tmp_path / "taken.csv").mkdir()
+    bad = ("/proc/table", str(tmp_path), str(tmp_path / "taken"), "/dev/null", "x" * 300)
+    for output in bad:
         done = minitrain("sweep", grid, "-o", output)
-        assert done.returncode == 2
+        assert done.returncode == 2, output
         assert done.stderr.startswith(f"minitrain: -o {output}: ")
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
@@ -436,11 +478,92 @@ def test_verify_says_when_a_fingerprint_does_not_hold(
     minitrain: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = short_run(minitrain)
-    start = cli.start
-    monkeypatch.setattr(cli, "start", lambda config: start(patched(config, {"seed": 1})))
+    start = checking.start
+    monkeypatch.setattr(
+        checking, "start", lambda config, device: start(patched(config, {"seed": 1}), device)
+    )
     done = minitrain("verify", str(values["run_dir"]))
     assert done.returncode == 1
-    assert "differs" in done.stdout
+    assert done.stdout.startswith(f"differs: {values['fingerprint']} in {values['run_dir']}\n")
+    assert "\n  first: step 0, train_loss " in done.stdout
+    assert json.loads(minitrain("verify", str(values["run_dir"]), "--json").stdout)["parting"]
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A course of its own, with two experiments of six and two runs, no lock file yet."""
+    folder = tmp_path / "course" / "experiments"
+    folder.mkdir(parents=True)
+    write_grid(folder, steps=12)
+    text = EXPERIMENT_WITH_GRID.format(steps=14).replace("99-grid", "98-other")
+    (folder / "98-other").mkdir()
+    (folder / "98-other" / "config.yaml").write_text(text.replace("[1, 2, 3]", "[7]"))
+    monkeypatch.chdir(folder.parent)
+    return folder
+
+
+@pytest.mark.usefixtures("train_here")
+def test_the_lock_file_is_written_compared_and_verified(minitrain: Call, course: Path) -> None:
+    lock = course / "fingerprints.lock"
+    for command in (["fingerprints"], ["verify", "--all"]):
+        none = minitrain(*command)
+        assert (none.returncode, none.stdout) == (2, "")
+        assert none.stderr.startswith(f"minitrain: {lock}: No such file")
+
+    assert minitrain("fingerprints", "--write").stdout == f"{lock}: 8 runs\n"
+    names = [line[66:] for line in lock.read_text().splitlines() if line[0] != "#"]
+    assert names[0] == "98-other sweep optimizer.weight_decay=0.0 seed=7"
+    assert names[-1] == "99-grid sweep optimizer.weight_decay=1.0 seed=3"
+    assert minitrain("fingerprints").stdout == "equal: 8 of 8\n"
+    assert minitrain("verify", "--all").stdout == "equal: 8 of 8\n"
+    assert minitrain("verify", "--experiment=99-grid").stdout == "equal: 6 of 6\n"
+    assert minitrain("verify", "--sample=3").stdout == "equal: 3 of 3\n"
+    assert minitrain("verify", "--sample=100").stdout == "equal: 8 of 8\n"
+
+    head, *rest = lock.read_text().splitlines(keepends=True)
+    right = rest[3]
+    rest[3] = "0" * 64 + right[64:]
+    lock.write_text("".join([head, *rest]))
+    compared = minitrain("fingerprints")
+    assert compared.returncode == 2
+    assert compared.stderr.startswith(
+        f"minitrain: {names[1]}: fingerprint {right[:12]}, expected 000000000000 ({lock}); "
+    )
+    verified = minitrain("verify", "--all")
+    assert verified.returncode == 1
+    assert verified.stdout.splitlines()[0].startswith(
+        f"differs: {names[1]}: {right[:12]}, expected 000000000000"
+    )
+    assert verified.stdout.splitlines()[1].startswith("equal: 7 of 8, different: 1; ")
+    values = json.loads(minitrain("verify", "--all", "--json").stdout)
+    assert (values["equal"], values["runs"]) == (7, 8)
+    assert values["different"][0]["run"] == names[1]
+
+
+@pytest.mark.usefixtures("train_here")
+def test_verify_says_where_a_run_left_the_one_in_the_store(
+    minitrain: Call, course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minitrain("fingerprints", "--write")
+    rounded = loop.round_to_grid
+    monkeypatch.setattr(loop, "round_to_grid", lambda values, bits: rounded(values, bits - 1))
+    done = minitrain("verify", "--experiment=98-other")
+    assert done.returncode == 1
+    first, second, last = done.stdout.splitlines()
+    assert "; first: step 0, " in first
+    assert "seed=7" in second
+    assert last.startswith("equal: 0 of 2, different: 2; ")
+
+
+def test_without_a_cuda_device_its_name_is_one_line(
+    minitrain: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for command in (["train", EXPERIMENT], ["verify", "--all"]):
+        done = minitrain(*command, "--device=cuda")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("minitrain: --device cuda: PyTorch ")
+        assert done.stderr.endswith(" finds no CUDA device on this machine\n")
 
 
 def test_bad_input_in_a_process_of_its_own() -> None:
@@ -475,6 +598,38 @@ BAD = {
     "a grid of seeds": (["sweep", EXPERIMENT, "--grid", "seed=1"], "--grid: seed"),
     "a seed that is set": (["sweep", EXPERIMENT, "--set", "seed=1"], "--set: seed"),
     "a variant that is not there": (["sweep", EXPERIMENT, "--variant", "brake"], "brake"),
+    "a key that is set twice": (
+        ["train", EXPERIMENT, "--set=steps=19", "--set=steps=18"],
+        "--set steps: is there twice",
+    ),
+    "a key that is set in its section too": (
+        ["train", EXPERIMENT, "--set=model.d_model=8", "--set=model={d_model: 16}"],
+        "--set model.d_model: is there twice",
+    ),
+    "a variant twice": (
+        ["sweep", EXPERIMENT, "--variant=control", "--variant=control"],
+        "--variant control: is there twice",
+    ),
+    "an axis twice": (
+        ["sweep", EXPERIMENT, "--grid=steps=5,6", "--grid=steps=7"],
+        "--grid steps: is there twice",
+    ),
+    "an experiment twice": (
+        ["sweep", EXPERIMENT, f"experiments/{EXPERIMENT}"],
+        f"EXPERIMENT experiments/{EXPERIMENT}: is there twice",
+    ),
+    "a long name of a run": (["verify", "x" * 300], "no such run"),
+    "a long path of a run": (["generate", "y/" * 3000, "go "], "no such run"),
+    "no name of a run": (["verify", ""], "verify: name one RUN"),
+    "a run and a list": (["verify", "a", "--all"], "verify: name one RUN, or say --all"),
+    "nothing to verify": (["verify"], "verify: name one RUN, or say --all"),
+    "no run to verify": (["verify", "--sample=0"], "--sample '0'"),
+    "another device": (["train", EXPERIMENT, "--device=tpu"], "--device 'tpu': expected cpu or"),
+    "an experiment of nobody": (
+        ["verify", "--experiment=nowhere"],
+        "--experiment nowhere: is not one of 18-decay-masks, ",
+    ),
+    "a name that clears the screen": (["verify", "a\x1b[2J"], "a\\x1b[2J: no such run"),
     "generation from nothing": (["generate", "nowhere", "go "], "nowhere: no such run"),
     "no prompt": (["generate", "nowhere"], "PROMPT"),
     "an unknown command": (["trian"], "trian"),
@@ -502,9 +657,31 @@ def test_comparing_a_run_with_itself_is_refused(minitrain: Call) -> None:
 
 def test_a_page_that_cannot_be_written_is_one_line(minitrain: Call) -> None:
     runs = [str(short_run(minitrain, "--variant", v)["run_dir"]) for v in ("control", "break")]
-    done = minitrain("compare", *runs, "-o", "/proc/dashboard.html")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
+    for output in ("/proc/dashboard.html", ".", "/", "", "x" * 300, "y/" * 3000):
+        done = minitrain("compare", *runs, "-o", output)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("minitrain: -o ")
+        assert done.stderr.count("\n") == 1
+        assert len(done.stderr) < 1100
+
+
+def test_a_page_goes_through_links_and_into_pipes(minitrain: Call, tmp_path: Path) -> None:
+    runs = [str(short_run(minitrain, "--variant", v)["run_dir"]) for v in ("control", "break")]
+    page, link, pipe = tmp_path / "page.html", tmp_path / "link.html", tmp_path / "pipe"
+    page.write_text("old")
+    link.symlink_to(page)
+    assert minitrain("compare", *runs, "-o", str(link)).returncode == 0
+    assert link.is_symlink()
+    assert page.read_text().startswith("<!doctype html>")
+
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert minitrain("compare", *runs, "-o", str(pipe)).returncode == 0
+    reader.join()
+    assert pipe.is_fifo()
+    assert read == [page.read_text()]
 
 
 def test_a_store_that_cannot_be_written_is_one_line(
@@ -528,6 +705,103 @@ def test_a_run_that_diverges_is_reported_and_plotted(minitrain: Call, tmp_path: 
     page = tmp_path / "page.html"
     assert minitrain("compare", healthy, str(values["run_dir"]), "-o", str(page)).returncode == 0
     assert "diverged" in page.read_text(encoding="utf-8")
+
+
+def test_a_run_that_overflows_in_its_last_step_diverged_at_the_end(minitrain: Call) -> None:
+    last = {
+        "steps": 1,
+        "schedule.warmup_steps": 0,
+        "optimizer.learning_rate": 1e6,
+        "optimizer.weight_decay": 1e6,
+        "arithmetic.dtype": "float32",
+    }
+    small = [option for option in SHORT if option.split("=")[1] not in last]
+    wild = [f"--set={key}={value}" for key, value in last.items()]
+    values = json.loads(minitrain("train", EXPERIMENT, *small, *wild, "--json").stdout)
+    assert (values["diverged"], values["val_loss"], values["steps"]) == (True, None, 1)
+    report = minitrain("train", EXPERIMENT, *small, *wild).stdout
+    assert report.startswith("steps          1 (diverged at the end)\n")
+    rest = wild[:1] + wild[1:]
+    (row,) = json.loads(
+        minitrain(
+            "sweep", EXPERIMENT, "--variant=control", "--seeds=42", *small, *rest, "--json"
+        ).stdout
+    )["runs"]
+    assert (row["diverged"], row["val_loss"], row["test_accuracy"]) == (True, None, None)
+
+
+def process(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A shell's line; `$MT` is `python -m minitrain`."""
+    environment = {"MINITRAIN_STORE": str(folder / "runs"), "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(
+        ["bash", "-c", command.replace("$MT", f"{sys.executable} -m minitrain")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+TRAIN = " ".join(["$MT train", EXPERIMENT, *SHORT])
+NO_SUCH = "$MT verify nowhere"
+STREAMS = {
+    "stderr is closed": (f"{TRAIN} --json 2>&-", 0, "{", ""),
+    "stderr is closed and the input bad": (f"{NO_SUCH} 2>&-", 2, "", ""),
+    "everything is closed": (f"{TRAIN} <&- >&- 2>&-", 0, "", ""),
+    "stdout is full": (
+        f"{TRAIN} > /dev/full",
+        2,
+        "",
+        "minitrain: standard output: cannot be written: No space left on device\n",
+    ),
+    "stderr is full": (f"{NO_SUCH} 2> /dev/full", 2, "", ""),
+    "nobody reads the error": (f"{NO_SUCH} 2>&1 | true; exit ${{PIPESTATUS[0]}}", 2, "", ""),
+    "nobody reads the report": (f"{TRAIN} | true; exit ${{PIPESTATUS[0]}}", 1, "", ""),
+}
+
+
+@pytest.mark.parametrize(("command", "status", "out", "err"), STREAMS.values(), ids=STREAMS)
+def test_a_stream_that_cannot_be_written_gives_no_traceback(
+    command: str, status: int, out: str, err: str, tmp_path: Path
+) -> None:
+    done = process(command, tmp_path)
+    assert (done.returncode, done.stderr) == (status, err)
+    assert done.stdout.startswith(out)
+    assert bool(done.stdout) == bool(out)
+    if "train" in command:
+        assert list((tmp_path / "runs").glob("*/run.json"))
+
+
+def test_a_terminal_that_knows_few_characters_gets_others_escaped(tmp_path: Path) -> None:
+    sweep = f"$MT sweep {EXPERIMENT} --variant=control --seeds=42,43 {' '.join(SHORT)}"
+    done = process(sweep, tmp_path, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
+
+
+def test_a_run_too_large_for_the_memory_is_one_line(
+    minitrain: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory: you tried")
+
+    monkeypatch.setattr(Store, "get", full)
+    done = minitrain("train", EXPERIMENT, *SHORT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("minitrain: not enough memory; ")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Store, "get", broken)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        minitrain("train", EXPERIMENT, *SHORT)
+
+
+def test_a_message_is_not_longer_than_a_screen(minitrain: Call) -> None:
+    done = minitrain("generate", "nowhere", "a", f"--seed={'9' * 10_000}")
+    assert done.stderr.startswith("minitrain: --seed '999")
+    assert len(done.stderr) < 1100
 
 
 @pytest.mark.parametrize("decay", ["0.1", "0.0"])

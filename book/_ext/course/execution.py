@@ -39,14 +39,13 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 from minitrain.common.errors import UserError
-from minitrain.runs import experiments
+from minitrain.runs import fingerprints
 from minitrain.runs.sweep import run_all
 
 from .card import with_card
 from .languages import language_of
 
 ROOT = Path(__file__).resolve().parents[3]
-EXPERIMENTS = ROOT / "experiments"
 SOURCES = (("src", "*.py"), ("experiments", "*.yaml"))
 PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets")
 
@@ -147,9 +146,14 @@ def fill_cache(docnames: Iterable[str], jobs: int) -> None:
 
 
 def train_runs() -> None:
-    """Train what the experiments list and the store lacks."""
-    listed = (experiments.load(path.parent) for path in sorted(EXPERIMENTS.glob("*/config.yaml")))
-    run_all(point.config for experiment in listed for point in experiment.points())
+    """Train what the experiments list and the store lacks, and compare all fingerprints.
+
+    Raises `UserError` naming the first run that is not the published one, to the last bit.
+    """
+    lock = fingerprints.read()
+    points = fingerprints.points()
+    fingerprints.check_listed(lock, points)
+    fingerprints.check(lock, points, run_all(point.config for point in points))
 
 
 def _execute_or_say(docname: str) -> str | None:

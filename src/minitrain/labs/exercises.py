@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -346,10 +346,18 @@ def _explain(losses: Sequence[float]) -> list[str]:
         if _close(losses, [_loss_after(case, **options) for case in _cases()], tolerance):
             return mistakes
     if _close(losses, [_loss_after(case) for case in _cases()], _SINGLE):
-        # What was computed or cast in float32 is a float32; what only comes near is not.
-        single = all(float(np.float32(loss)) == loss for loss in losses)
+        # What was computed or cast in float32 is a float32, or comes from arguments that are; what
+        # only comes near is neither.
+        single = all(float(np.float32(loss)) == loss for loss in losses) or _close(
+            losses, [_loss_after(_in_float32(case)) for case in _cases()], _EXACT
+        )
         return ["float32" if single else "eps"]
     return ["other"]
+
+
+def _in_float32(case: _Case) -> _Case:
+    """The case with its arrays cast to float32 and back."""
+    return replace(case, x=case.x.astype("f4").astype("f8"), y=case.y.astype("f4").astype("f8"))
 
 
 def _explanations() -> Iterator[tuple[list[str], dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -23,32 +24,47 @@ _PANELS = (
     "learning_rate",
     "accuracy.train",
     "accuracy.val",
-    "config",
+    "results, config",
 )
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+</head>
+<body>
+{figure}
+</body>
+</html>
+"""
 
 
 def page(runs: Mapping[str, Run]) -> str:
     """A self-contained HTML page (Plotly inlined) with the runs, by label, overlaid.
 
-    Labels in the panels are the names of the record's fields and of the config's keys.
+    Labels in the panels are the names of the record's fields and of the config's keys. Those of the
+    runs may be anything: Plotly would read them as markup, so they are escaped.
     """
+    runs = {escape(label): run for label, run in runs.items()}
     figure = make_subplots(
         rows=4,
         cols=2,
         subplot_titles=_PANELS,
-        row_heights=[0.28, 0.28, 0.28, 0.16],
+        row_heights=[0.26, 0.26, 0.26, 0.22],
         vertical_spacing=0.07,
         specs=[[{}, {}], [{}, {}], [{}, {}], [{"type": "table", "colspan": 2}, None]],
     )
     for (label, run), colour in zip(runs.items(), _COLOURS, strict=False):
         _add_curves(figure, label, run, colour)
         _add_accuracy(figure, label, run, colour)
-    figure.add_trace(_differences(runs), row=4, col=1)
+    figure.add_trace(_table(runs), row=4, col=1)
+    title = " \N{MIDDLE DOT} ".join(
+        f"{label} [{short(run.fingerprint)}]{' (diverged)' if run.diverged else ''}"
+        for label, run in runs.items()
+    )
     figure.update_layout(
-        title=" \N{MIDDLE DOT} ".join(
-            f"{label} [{short(run.fingerprint)}]{' (diverged)' if run.diverged else ''}"
-            for label, run in runs.items()
-        ),
+        title=title,
         template="plotly_white",
         height=1400,
         barmode="group",
@@ -57,7 +73,11 @@ def page(runs: Mapping[str, Run]) -> str:
     )
     figure.update_xaxes(title_text="step", row=2)
     figure.update_xaxes(title_text="step", row=1)
-    return figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    options = {"displaylogo": False, "responsive": True}
+    drawn = figure.to_html(
+        full_html=False, include_plotlyjs=True, config=options, div_id="runs"
+    )  # an id of its own would make two pages of the same runs differ
+    return _PAGE.format(title=title, figure=drawn)
 
 
 def _add_curves(figure: go.Figure, label: str, run: Run, colour: str) -> None:
@@ -104,15 +124,26 @@ def _add_accuracy(figure: go.Figure, label: str, run: Run, colour: str) -> None:
         figure.update_yaxes(range=[0, 1], row=3, col=col)
 
 
-def _differences(runs: Mapping[str, Run]) -> go.Table:
-    """The config keys in which the runs differ, one row each."""
+def _table(runs: Mapping[str, Run]) -> go.Table:
+    """How the runs ended, then the config keys in which they differ, one row each."""
     configs = [flat(run.config) for run in runs.values()]
     differing = [key for key in configs[0] if any(c[key] != configs[0][key] for c in configs)]
 
-    def column(config: Mapping[str, Any]) -> list[str]:
-        return [json.dumps(config[key]) for key in differing]
+    def column(run: Run, config: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{run.steps}{' (diverged)' if run.diverged else ''}",
+            f"{run.last.train_loss:.4f}",
+            f"{run.last.val_loss:.4f}",
+            *(json.dumps(config[key]) for key in differing),
+        ]
 
     return go.Table(
         header={"values": ["", *runs], "align": "left"},
-        cells={"values": [differing, *map(column, configs)], "align": "left"},
+        cells={
+            "values": [
+                ["steps", "train_loss", "val_loss", *differing],
+                *map(column, runs.values(), configs),
+            ],
+            "align": "left",
+        },
     )

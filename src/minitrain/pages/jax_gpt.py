@@ -2,7 +2,7 @@
 
 It shares with minitrain the corpus, the schedule, the initial values and the rule of what decays,
 and nothing that computes. Parameters are a flat dict with PyTorch's names, so that both have the
-same fingerprint. Nothing else in minitrain imports this module: who does not use it needs no JAX.
+same fingerprint. Nothing else in minitrain imports this module: without it no JAX is needed.
 """
 
 from collections.abc import Callable

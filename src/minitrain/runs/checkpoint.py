@@ -39,7 +39,7 @@ def save(training: Training, seconds: float, path: Path) -> None:
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def load(config: Config, path: Path) -> tuple[Training, float]:
+def load(config: Config, path: Path, device: str = "cpu") -> tuple[Training, float]:
     """The run saved at `path`, ready for its next step, and the seconds it had taken.
 
     Raises `DamagedFile` unless the file is exactly what `save` wrote for this config.
@@ -56,7 +56,7 @@ def load(config: Config, path: Path) -> tuple[Training, float]:
     if state["config"] != plain(config):
         raise DamagedFile(path, "is the checkpoint of another config")
 
-    training = start(config)
+    training = start(config, device)
     with torch.no_grad():
         for name, tensor in _tensors(training).items():
             tensor.copy_(tensors[name])

@@ -90,10 +90,14 @@ class Run:
 
 
 class Store:
-    """A folder of runs, safe to share between processes. Default: `paths.store_root()`."""
+    """A folder of runs, safe to share between processes. Default: `paths.store_root()`.
 
-    def __init__(self, root: Path | None = None):
+    device: where it trains what it lacks, "cpu" or "cuda"; the runs are the same.
+    """
+
+    def __init__(self, root: Path | None = None, device: str = "cpu"):
         self.root = root or paths.store_root()
+        self.device = device
         try:
             str(self.root).encode()
         except UnicodeEncodeError:
@@ -159,12 +163,12 @@ class Store:
     def _resume(self, config: Config, partial: Path) -> tuple[Training, float]:
         if partial.exists():
             try:
-                return checkpoint.load(config, partial)
+                return checkpoint.load(config, partial, self.device)
             except DamagedFile as damage:
                 log.warning("%s; training from the start", damage)
         if not partial.is_file():  # a folder, a link that leads nowhere
             _remove(partial)
-        return start(config), 0.0
+        return start(config, self.device), 0.0
 
     def _commit(self, training: Training, seconds: float) -> Run:
         code.verify()

@@ -1,5 +1,6 @@
 """Many runs at once, one process for each core, through the shared store."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minitrain.common.errors import UserError
+from minitrain.runs import store as store_module
 from minitrain.runs.store import Progress, Run, Store
 from minitrain.training import corpus
 from minitrain.training.config import Config
@@ -32,12 +34,13 @@ def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
     """
     store = store or Store()
     wanted = list(configs)
-    # Equal configs are one run.
-    found = {config: store.find(config) for config in dict.fromkeys(wanted)}
-    missing = [config for config, run in found.items() if run is None]
-    if missing:
-        _train(missing, store)
-    runs = {config: run or store.get(config) for config, run in found.items()}
+    with _each_warning_once():
+        # Equal configs are one run.
+        found = {config: store.find(config) for config in dict.fromkeys(wanted)}
+        missing = [config for config, run in found.items() if run is None]
+        if missing:
+            _train(missing, store)
+        runs = {config: run or store.get(config) for config, run in found.items()}
     return [runs[config] for config in wanted]
 
 
@@ -108,7 +111,8 @@ class _Worker:
     def step(self) -> int | None:
         """A step that it has made, or None if the run is in the store."""
         try:
-            message = self.connection.recv()
+            while isinstance(message := self.connection.recv(), str):
+                store_module.log.warning("%s", message)
         except (EOFError, OSError):
             self.process.join()
             raise UserError(
@@ -129,6 +133,7 @@ class _Worker:
 
 def _work(connection: Connection, store: Store) -> None:
     # Without the process that asked, the next message fails, and with it the training.
+    logging.basicConfig(handlers=[_Sending(connection)])
     with suppress(EOFError, OSError):
         while True:
             config = connection.recv()
@@ -137,6 +142,36 @@ def _work(connection: Connection, store: Store) -> None:
                 connection.send(None)
             except Exception as error:
                 connection.send(_sendable(error))
+
+
+class _Sending(logging.Handler):
+    """Sends what a process that trains has to say to the one that may print it."""
+
+    def __init__(self, connection: Connection):
+        super().__init__(logging.WARNING)
+        self.connection = connection
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self.connection.send(record.getMessage())
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """A damaged run is found when it is looked for, and again when it is asked for."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in said
+        said.add(message)
+        return new
+
+    store_module.log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        store_module.log.removeFilter(is_new)
 
 
 def _messages(connection: Connection) -> Progress:

@@ -5,6 +5,7 @@ for each result.
 import inspect
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,9 @@ _RESULTS = {
     "completion": "str",
     "fingerprint": "str",
 }
+_TESTED = ("test_loss", "test_prompt_loss", "test_form_loss", "test_accuracy", "completion")
 SUFFIXES = (".parquet", ".csv")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def of(runs: Iterable[Run], points: Sequence[Point] | None = None) -> pd.DataFrame:
@@ -56,7 +59,7 @@ def of(runs: Iterable[Run], points: Sequence[Point] | None = None) -> pd.DataFra
     }
     if points is not None:
         where = {
-            name: pd.Series([getattr(point, name) for point in points], dtype="str")
+            name: pd.Series([_text(getattr(point, name)) for point in points], dtype="str")
             for name in ("experiment", "variant")
         }
         columns = where | columns
@@ -69,11 +72,8 @@ def tested(run: Run) -> dict[str, Any]:
     Kept beside the runs of the store, so that it is computed once.
     """
     path = run.path.resolve().parent / ".tested" / f"{_key(run)}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if sha256(json.dumps(kept["results"]).encode()) == kept["sha256"]:
-            results: dict[str, Any] = kept["results"]
-            return results
+    if (earlier := _kept(path)) is not None:
+        return earlier
     model = run.model()
     evaluation = evaluate(model, "test")
     results = {
@@ -89,6 +89,24 @@ def tested(run: Run) -> dict[str, Any]:
     return results
 
 
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What was computed earlier; None if the file is not what was written."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        results = kept["results"]
+        if sha256(json.dumps(results).encode()) != kept["sha256"]:
+            return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    columns = {name: _RESULTS[name] for name in _TESTED}
+    types: dict[str, type] = {"float64": float, "str": str}
+    if not isinstance(results, dict) or set(results) != set(columns):
+        return None
+    if not all(isinstance(results[name], types[dtype]) for name, dtype in columns.items()):
+        return None
+    return results
+
+
 def _key(run: Run) -> str:
     """All that the results depend on; the address stands for the config and the code under it."""
     sources = (inspect.getsource(module) for module in (generate, sys.modules[__name__]))
@@ -99,15 +117,34 @@ def _key(run: Run) -> str:
 def write(frame: pd.DataFrame, path: Path) -> list[Path]:
     """Write `frame` as Parquet and as CSV, each atomically; returns where they are.
 
-    `path` may end in either suffix, or in neither. A missing value is an empty cell in the CSV.
+    `path` may end in either suffix, or in neither. A missing value is an empty cell in the CSV. A
+    name that a spreadsheet would take for a formula has an apostrophe before it there, and what is
+    not printable is escaped; the Parquet file has it as it is.
     """
-    stem = path.with_suffix("") if path.suffix in SUFFIXES else path
-    parquet, csv = (stem.with_name(stem.name + suffix) for suffix in SUFFIXES)
+    parquet, csv = files(path)
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_atomically(parquet, buffer.getvalue())
-    write_atomically(csv, frame.to_csv(index=False, lineterminator="\n").encode())
+    write_atomically(csv, _as_csv(frame).encode())
     return [parquet, csv]
+
+
+def files(path: Path) -> list[Path]:
+    """Where `write` puts the table: the Parquet file, then the CSV."""
+    stem = path.with_suffix("") if path.suffix in SUFFIXES else path
+    return [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+
+
+def _as_csv(frame: pd.DataFrame) -> str:
+    """A spreadsheet computes what begins like a formula, and a control character breaks a line."""
+    text = [name for name, dtype in frame.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
+    safe = frame.assign(**{str(name): frame[name].map(_inert, "ignore") for name in text})
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def _inert(value: str) -> str:
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return f"'{shown}" if value.startswith(_FORMULA) else shown
 
 
 def varying(frame: pd.DataFrame) -> list[str]:
@@ -167,6 +204,11 @@ def _row(run: Run) -> dict[str, Any]:
             "embedding_norm": run.last.weight_norms[EMBEDDING],
         }
     return row
+
+
+def _text(name: str) -> str:
+    """A folder's name may hold bytes that are no text; a table cannot."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -204,7 +204,8 @@ def _reason(error: ErrorDetails) -> Message:
     if key == "one_of":  # 'a', 'b' or 'c'
         return say(key, expected=context[mentioned].replace(" or ", ", ").replace(", ", " | "))
     # The only list of a fixed length has two values; "missing" does not say how many there are.
-    return say(key, limit=context.get(mentioned, 2))
+    limit = context.get(mentioned, 2)
+    return say(key, limit=f"{limit:g}" if isinstance(limit, float) else limit)
 
 
 def _at(source: str, field: object, reason: Message) -> Message:

@@ -115,7 +115,8 @@ def test_what_is_not_written_in_jax_is_one_line(small: Make, field: str, value: 
 
 
 def test_minitrain_itself_does_without_jax(run_python: Callable[..., Any]) -> None:
-    script = "import sys, minitrain.cli, minitrain.labs.workbench, minitrain.pages.dashboard"
+    modules = ("command_line.main", "labs.workbench", "pages.dashboard")
+    script = "\n".join(["import sys", *(f"import minitrain.{module}" for module in modules)])
     run_python(f"{script}\nassert 'jax' not in sys.modules")
 
 

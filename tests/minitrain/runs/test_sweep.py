@@ -91,6 +91,23 @@ def test_a_disk_that_cannot_be_written_is_one_line_from_a_sweep_too(
         run_all([small(seed=1), small(seed=2)], Store(tmp_path / "file" / "runs"))
 
 
+def test_a_damaged_run_is_mentioned_once_and_by_this_process(
+    store: Store, small: MakeConfig, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    configs = [small(seed=seed) for seed in (1, 2)]
+    for config in configs:
+        store.get(config)
+        (store.path(config) / "run.json").write_text("damaged")
+    for wanted in (configs, configs[:1]):
+        (store.path(configs[0]) / "run.json").write_text("damaged")
+        caplog.clear()
+        run_all(wanted, store)
+        messages = [record.getMessage() for record in caplog.records]
+        assert len(messages) == len(wanted)
+        assert all("run.json" in message for message in messages)
+    assert capfd.readouterr().err == ""
+
+
 class Faulty(Store):
     """A store that trains seed 1 and not seed 2."""
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from minitrain.common.files import sha256
 from minitrain.runs import table
 from minitrain.runs.experiments import Point
 from minitrain.runs.store import Run, Store
@@ -225,9 +227,37 @@ def test_a_run_reached_by_a_link_is_tested_once_too(
     assert list((tmp_path / "links").iterdir()) == [link]
 
 
+@pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", '=HYPERLINK("x")'])
+def test_no_name_is_a_formula_in_the_csv(name: str, runs: list[Run], tmp_path: Path) -> None:
+    point = Point(name, name, {}, 1, runs[0].config)
+    parquet, csv = table.write(table.of(runs[:1], [point]), tmp_path / "table")
+    assert pd.read_parquet(parquet)["variant"].tolist() == [name]
+    (row,) = pd.read_csv(csv).to_dict(orient="records")
+    shown = name.replace("\t", r"\t").replace("\r", r"\r")
+    assert row["variant"] == row["experiment"] == f"'{shown}"
+    assert csv.read_text().count("\n") == 2
+
+
+def test_a_folder_whose_name_is_no_text_has_a_row(runs: list[Run], tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xffexp")
+    frame = table.of(runs[:1], [Point(name, "control", {}, 1, runs[0].config)])
+    table.write(frame, tmp_path / "table")
+    assert frame["experiment"].tolist() == [r"\xffexp"]
+
+
+def with_checksum(results: object) -> str:
+    text = json.dumps(results)
+    return json.dumps({"results": results, "sha256": sha256(text.encode())})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda text: "[" * 100_000,
+        lambda text: with_checksum(None),
+        lambda text: with_checksum({}),
+        lambda text: with_checksum(json.loads(text)["results"] | {"test_loss": "0.1"}),
+        lambda text: with_checksum(json.loads(text)["results"] | {"more": 1.0}),
         lambda text: "",
         lambda text: "[]",
         lambda text: "{}",

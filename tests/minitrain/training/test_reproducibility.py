@@ -1,4 +1,5 @@
-"""The same config gives the same bytes, whatever the processor does and however often it stops.
+"""The same config gives the same bytes, whatever the processor does and however often it stops:
+those that the lock file has, which were made on another machine.
 
 Everything is trained in fresh processes, at a peak learning rate of 1e-2, where training is
 chaotic: one wrong bit anywhere and the fingerprints part.
@@ -14,6 +15,10 @@ from typing import Any
 
 import pytest
 import torch
+
+from minitrain.runs import fingerprints
+from minitrain.runs.sweep import cost
+from minitrain.training import loop
 
 pytestmark = pytest.mark.xdist_group("reproducibility")  # the runs below are made once
 
@@ -178,3 +183,10 @@ def test_a_killed_run_resumed_with_other_instructions_gives_the_same_bytes(
     assert outcome["capability"].lower() == last
     assert 1 < outcome["first_step"] <= kill_at
     assert outcome["fingerprint"] == outcomes["as it comes"].fingerprint
+
+
+def test_a_run_of_the_book_has_the_fingerprint_of_the_lock_file() -> None:
+    """The cheapest; `minitrain verify --all` trains all of them."""
+    cheapest = min(fingerprints.points(), key=lambda point: cost(point.config))
+    expected = fingerprints.read().fingerprints[fingerprints.label(cheapest)]
+    assert loop.train(loop.start(cheapest.config)).fingerprint() == expected
