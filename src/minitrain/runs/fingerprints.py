@@ -21,8 +21,8 @@ from minitrain.common import paths
 from minitrain.common.errors import UserError
 from minitrain.common.files import write_atomically
 from minitrain.runs import experiments
-from minitrain.runs.experiments import Point
 from minitrain.runs.code import training_code
+from minitrain.runs.experiments import Point
 from minitrain.runs.store import Run
 from minitrain.training.grid import short
 from minitrain.training.loop import Record
