@@ -140,6 +140,7 @@ class Store:
                 return self.find(config) or self._train(config, progress)
 
     def _train(self, config: Config, progress: Progress | None) -> Run:
+        code.verify()
         partial = self.root / ".partial" / f"{address(config)}.safetensors"
         training, earlier = self._resume(config, partial)
         began = time.perf_counter()
@@ -148,8 +149,9 @@ class Store:
             return earlier + time.perf_counter() - began
 
         def on_step(training: Training) -> None:
-            code.verify_if_replaced()
+            code.verify_step()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
+                code.verify()  # a checkpoint outlives this process
                 checkpoint.save(training, seconds(), partial)
             if progress:
                 progress(training)
@@ -193,7 +195,7 @@ def address(config: Config) -> str:
 
     Raises `UserError` if the training code in memory is not what its sources say (see `code`).
     """
-    code.verify_if_replaced()
+    code.verify_code()
     identity = json.dumps({"config": plain(config), "code": code.training_code()}, sort_keys=True)
     return sha256(identity.encode())[:ADDRESS_DIGITS]
 

@@ -1,17 +1,20 @@
 """An address answers for the code that ran: what was edited is never kept under another's name."""
 
+import functools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import minitrain
 from minitrain.common.errors import UserError
 from minitrain.runs import code
+from minitrain.runs import store as store_module
 from minitrain.runs.store import Store, address
 from minitrain.training import corpus, grid, loop, metrics, model, optim, schedule
 from minitrain.training.config import Config
@@ -96,6 +99,83 @@ def test_code_that_is_replaced_while_a_run_trains_is_not_kept(
     monkeypatch.undo()
     assert store.find(small()) is None
     assert not list(store.root.rglob("*.safetensors"))
+
+
+def test_a_wrapper_that_poses_as_what_it_wraps_is_found(
+    monkeypatch: pytest.MonkeyPatch, store: Store, small: MakeConfig
+) -> None:
+    original = optim.Adam.step
+
+    @functools.wraps(original)
+    def faster(self: optim.Adam, learning_rate: float) -> None:
+        original(self, 1.5 * learning_rate)
+
+    monkeypatch.setattr(optim.Adam, "step", faster)
+    with pytest.raises(UserError, match=r"optim\.Adam\.step is not what it was"):
+        store.get(small())
+    assert not store.root.exists()
+
+
+def test_a_decorated_function_is_what_it_calls_not_what_it_says_it_wraps(
+    monkeypatch: pytest.MonkeyPatch, small: MakeConfig
+) -> None:
+    """Under autoreload `__wrapped__` is brought up to date, and the function that runs is not."""
+
+    @torch.no_grad()
+    def coarser(tensors: Any, bits: int = 20) -> None:
+        for tensor in tensors:
+            tensor.mul_(2.0**10).round_().mul_(2.0**-10)
+
+    coarser.__wrapped__ = grid.round_to_grid.__wrapped__
+    monkeypatch.setattr(loop, "round_to_grid", coarser)
+    with pytest.raises(UserError, match=r"loop\.round_to_grid is not what it was"):
+        address(small())
+
+
+@pytest.fixture
+def inputs() -> Iterator[torch.Tensor]:
+    """The training inputs that every run of this process reads; put back afterwards."""
+    tensor = corpus.encoded("train").inputs
+    before = tensor.clone()
+    yield tensor
+    tensor.copy_(before)
+
+
+def test_a_corpus_that_was_written_to_trains_nothing_that_is_kept(
+    inputs: torch.Tensor, store: Store, small: MakeConfig
+) -> None:
+    inputs[0] = 0
+    with pytest.raises(UserError, match=r"corpus\.encoded\('train'\) is not what it was"):
+        store.get(small())
+    assert not list(store.root.rglob("*.safetensors"))
+
+
+def test_nor_one_that_is_written_to_while_a_run_trains(
+    monkeypatch: pytest.MonkeyPatch, inputs: torch.Tensor, store: Store, small: MakeConfig
+) -> None:
+    """Not in a checkpoint either, which another process would resume."""
+    monkeypatch.setattr(store_module, "CHECKPOINT_EVERY", 12)
+
+    def meddle(training: Training) -> None:
+        if training.step == 10:
+            inputs[0] = 0
+
+    with pytest.raises(UserError, match="is not what it was"):
+        store.get(small(), meddle)
+    assert not list(store.root.rglob("*.safetensors"))
+
+
+def test_a_corpus_that_is_encoded_anew_is_the_same(store: Store, small: MakeConfig) -> None:
+    before = store.get(small())
+    corpus.encoded.cache_clear()
+    assert store.get(small(seed=1)).fingerprint != before.fingerprint
+
+
+def test_nothing_that_training_uses_is_noticed_as_a_change(small: MakeConfig) -> None:
+    loop.train(
+        loop.start(small(steps=2, **{"model.dropout": 0.1, "arithmetic.autocast": "float16"}))
+    )
+    code.verify()
 
 
 SESSION = """
