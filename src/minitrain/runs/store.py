@@ -40,6 +40,7 @@ from minitrain.training.model import GPT, build_model
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
+VERIFY_EVERY = 10  # steps
 ADDRESS_DIGITS = 16
 _RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
 # What a record holds by name, and may not be finite.
@@ -149,7 +150,9 @@ class Store:
             return earlier + time.perf_counter() - began
 
         def on_step(training: Training) -> None:
-            code.verify_step()
+            # Takes a tenth of a step. Nobody edits code and takes it back within a tenth of a second.
+            if training.step % VERIFY_EVERY == 0:
+                code.verify_step()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
                 code.verify()  # a checkpoint outlives this process
                 checkpoint.save(training, seconds(), partial)
