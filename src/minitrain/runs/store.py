@@ -150,7 +150,7 @@ class Store:
             return earlier + time.perf_counter() - began
 
         def on_step(training: Training) -> None:
-            # Takes a tenth of a step. Nobody edits code and takes it back within a tenth of a second.
+            # A check takes a tenth of a step; nobody edits code and takes it back within ten steps.
             if training.step % VERIFY_EVERY == 0:
                 code.verify_step()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
