@@ -35,6 +35,7 @@ def optimal_batch_size(tokens: float) -> float:
 def compute_optimal_batch_size(flops: float) -> float:
     """The batch size, in tokens, that DeepSeek fitted to the compute of a run.
 
-    `flops`: of all steps, embeddings not counted (DeepSeek-AI, 2024, arXiv:2401.02954).
+    `flops`: of all steps, embeddings not counted. DeepSeek counts 72 n d^2 + 12 n d l per token,
+    for n layers of width d and sequences of l tokens (DeepSeek-AI, 2024, arXiv:2401.02954).
     """
     return 0.2920 * flops**0.3271

@@ -52,6 +52,11 @@ def test_the_loss_falls_together_on_lambda_and_the_relative_norm_on_the_product(
     assert apart(sweep, "ratio", "product") < 1.3 < 2.5 < apart(sweep, "ratio", "lam")
 
 
+def test_where_decay_does_no_harm_the_loss_prefers_neither_scale(sweep: pd.DataFrame) -> None:
+    roomy = sweep[sweep["lam"] <= 0.9]
+    assert abs(apart(roomy, "test_loss", "product") - apart(roomy, "test_loss", "lam")) < 0.1
+
+
 def test_no_weight_leaves_the_box(sweep: pd.DataFrame) -> None:
     points = experiments.load("18-lambda-sweep").points()
     for point in (p for p in points if p.config.optimizer.weight_decay == 8.1):

@@ -61,3 +61,10 @@ def test_eight_times_the_compute_doubles_the_fit_to_compute() -> None:
         8**0.3271
     )
     assert compute_optimal_batch_size(1.0) == 0.2920
+
+
+def test_the_posts_gpt2_small_is_far_from_373_sequences_by_deepseeks_own_count() -> None:
+    per_token = 72 * 12 * 768**2 + 12 * 12 * 768 * 1024
+    assert round(compute_optimal_batch_size(per_token * TOKENS) / 1024) == 278
+    without_embeddings = 6 * 12 * 12 * 768**2
+    assert round(compute_optimal_batch_size(without_embeddings * TOKENS) / 1024) == 260

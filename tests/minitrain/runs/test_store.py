@@ -756,9 +756,7 @@ def test_a_finite_run_has_no_null_in_its_records(finished: Run) -> None:
 def test_a_run_that_was_about_to_diverge_can_be_resumed(
     store: Store, small: MakeConfig, every_five_steps: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = small(
-        **DIVERGING["float64"] | {"optimizer": {"learning_rate": 10.0, "weight_decay": 1e6}}
-    )
+    config = patched(small(**DIVERGING["float64"]), {"optimizer.learning_rate": 10.0})
     whole = loop.train(loop.start(config))
     assert whole.diverged
     assert whole.step > 6
