@@ -30,6 +30,7 @@ __all__ = ["ADDRESS_DIGITS", "Progress", "Run", "Store", "address", "one_thread"
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
+VERIFY_EVERY = 10  # steps
 ADDRESS_DIGITS = 16
 
 Progress = Callable[[Training], None]
@@ -99,7 +100,9 @@ class Store:
             return earlier + time.perf_counter() - began
 
         def on_step(training: Training) -> None:
-            code.verify_step()
+            # A check takes a tenth of a step; nobody edits code and takes it back within ten steps.
+            if training.step % VERIFY_EVERY == 0:
+                code.verify_step()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
                 code.verify()  # a checkpoint outlives this process
                 checkpoint.save(training, seconds(), partial)
