@@ -1,7 +1,9 @@
 """Writing files so that nobody ever reads half of one."""
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 
@@ -11,10 +13,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     A link is followed: its target is written, not the link replaced. A device or a pipe, such as
     /dev/null, is written through.
     """
-    path = path.resolve()
+    # Before it is resolved: the link /dev/stdout leads to no path if a pipe is behind it.
     if path.exists() and not (path.is_file() or path.is_dir()):
         path.write_bytes(content)
         return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
@@ -28,6 +31,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a plain file. Raises `OSError` for anything else: a pipe would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "is not a file", str(path))
+    return path.read_bytes()
 
 
 def sha256(content: bytes) -> str:

@@ -18,9 +18,13 @@ class DamagedFile(UserError):
     """A file that is not what was written. Names it, and says what is wrong."""
 
     def __init__(self, path: Path, reason: str):
-        super().__init__(f"{path}: {reason}")
         self.path = path
-        self.reason = reason
+        self.reason = " ".join(reason.split())[:200]
+        super().__init__(f"{path}: {self.reason}")
+        self.args = (path, reason)  # what another process makes it from again
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 def save(training: Training, seconds: float, path: Path) -> None:

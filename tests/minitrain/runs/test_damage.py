@@ -1,9 +1,13 @@
 """Damage of any kind is named in one line, never read, and always mended by training again."""
 
 import json
+import logging
+import math
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +115,32 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a record without a loss": lambda values: values | {"records": [{"step": 0}]},
     "a record is null": lambda values: values | {"records": [None]},
     "another fingerprint": lambda values: values | {"fingerprint": "0" * 64},
+    **{
+        f"{key} is {value!r}": lambda values, key=key, value=value: values | {key: value}
+        for key, value in [
+            *(("seconds", 0), ("seconds", "3"), ("steps", True), ("steps", "40")),
+            *(("steps", 41), ("steps", 39), ("tokens", 10**30), ("diverged", "yes"), ("x", 1)),
+            *(("fingerprint", "<b>"), ("code", "")),
+        ]
+    },
+    **{
+        f"{key} of a record is {value!r}": lambda values, key=key, value=value: (
+            values | {"records": [*values["records"][:-1], values["records"][-1] | {key: value}]}
+        )
+        for key, value in [
+            *(("x", 1), ("step", -1), ("step", 41), ("val_loss", "<b>"), ("val_loss", "1.5")),
+            *(("weight_norms", None), ("weight_norms", {}), ("weight_norms", {"evil": 1.0})),
+            *(("update_norms", {"evil": 1.0}), ("accuracy", {}), ("parts", {}), ("parts", None)),
+            *(("fingerprint", "<b>"), ("gradient_norm", "1"), ("accuracy", {"train": {}})),
+        ]
+    },
+    "a NaN in a record": lambda values: json.dumps(
+        values | {"records": [values["records"][0] | {"train_loss": math.nan}]}
+    ),
+    "an infinity by way of 1e999": lambda values: json.dumps(values).replace(
+        '"seconds": ', '"seconds": 1e999, "was": '
+    ),
+    "records out of order": lambda values: values | {"records": values["records"][::-1]},
     "an unknown leaf": lambda values: values | {"config": values["config"] | {"colour": "red"}},
     "an impossible config": lambda values: values | {"config": values["config"] | {"steps": 0}},
 }
@@ -132,7 +162,9 @@ def tensors_with(change: Callable[[dict[str, torch.Tensor]], Any], run: Run) -> 
     return safetensors.torch.save(tensors)
 
 
-@pytest.mark.parametrize("what", ["pickle", "empty", "one missing", "one more", "other shapes"])
+@pytest.mark.parametrize(
+    "what", ["pickle", "empty", "one missing", "one more", "other shapes", "another type"]
+)
 def test_parameters_that_are_none_of_this_model_are_damage(
     what: str, finished: Run, tmp_path: Path
 ) -> None:
@@ -146,9 +178,12 @@ def test_parameters_that_are_none_of_this_model_are_damage(
         "other shapes": lambda: tensors_with(
             lambda ts: ts.update({"ln_f.bias": torch.zeros(2, 2, dtype=torch.float64)}), finished
         ),
+        "another type": lambda: tensors_with(
+            lambda ts: ts.update({"ln_f.bias": ts["ln_f.bias"].float()}), finished
+        ),
     }[what]()
     values = json.loads((finished.path / RUN).read_text())
-    if what in ("one missing", "one more", "other shapes"):
+    if what not in ("pickle", "empty"):
         values["fingerprint"] = fingerprint(safetensors.torch.load(content))
     with pytest.raises(DamagedFile):
         read_run(crafted(finished, tmp_path / "crafted", values, content))
@@ -161,6 +196,33 @@ def test_a_store_trains_again_what_somebody_crafted(
     crafted(finished, store.path(small()), "[]")
     assert store.get(small()).fingerprint == finished.fingerprint
     assert "training again" in caplog.text
+
+
+def test_damage_is_named_once(
+    finished: Run, store: Store, small: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.root.mkdir(parents=True)
+    crafted(finished, store.path(small()), "[]")
+    with caplog.at_level(logging.WARNING):
+        store.get(small())
+    assert len(caplog.records) == 1
+
+
+def test_damage_survives_the_way_from_another_process() -> None:
+    damage = DamagedFile(Path("there"), "is\nnot what it was")
+    again = ForkingPickler.loads(ForkingPickler.dumps(damage))
+    assert str(again) == str(damage) == "there: is not what it was"
+    assert (again.path, again.reason) == (damage.path, damage.reason)
+
+
+def test_a_pipe_where_a_file_goes_is_damage_and_not_waited_for(
+    finished: Run, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished.path, tmp_path / "copy"))
+    (folder / RUN).unlink()
+    os.mkfifo(folder / RUN)
+    with pytest.raises(DamagedFile, match="is not a file"):
+        read_run(folder)
 
 
 # ----------------------------------------------------------------- what is read is what was checked
@@ -219,6 +281,22 @@ def test_a_link_is_followed_and_a_pipe_is_written_through(tmp_path: Path) -> Non
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_a_link_to_a_stream_that_is_a_pipe_is_written_through(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """As /dev/stdout is; not that one, which a mistake would replace on the whole machine."""
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    script = """
+import json, sys
+from pathlib import Path
+from minitrain.common.files import write_atomically
+write_atomically(Path(json.loads(sys.argv[1])), b"page")
+"""
+    assert run_python(script, str(link)).stdout == "page"
+    assert link.is_symlink()
 
 
 def test_a_link_laid_where_the_temporary_file_goes_is_not_written_through(tmp_path: Path) -> None:
