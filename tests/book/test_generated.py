@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,9 @@ def soup(path: Path) -> BeautifulSoup:
 def said(cell: Tag) -> str:
     """A cell's text without what only one of the two tables shows."""
     copy = BeautifulSoup(str(cell), "html.parser")
-    for extra in copy.select(".cell-label, .claim-source, .claim-where"):
+    for extra in copy.select(".cell-label, .claim-source, .claim-where, .footnote-reference"):
         extra.decompose()
-    return " ".join(copy.get_text().split())
+    return re.sub(r" (?=[.,;])", "", " ".join(copy.get_text().split()))
 
 
 def rows(page: Tag) -> list[list[Tag]]:

@@ -272,6 +272,9 @@ def moved(cell: nodes.entry, origin: str, docname: str) -> nodes.entry:
     """A copy of a cell for another page: no anchors, no footnotes, links still right."""
     copy = cell.deepcopy()
     for footnote in list(copy.findall(nodes.footnote_reference)):
+        before = footnote.parent.index(footnote) - 1
+        if before >= 0 and isinstance(text := footnote.parent[before], nodes.Text):
+            footnote.parent.replace(text, nodes.Text(text.rstrip()))
         footnote.parent.remove(footnote)
     for node in copy.findall(nodes.Element):
         node["ids"] = []
