@@ -1,5 +1,5 @@
 """The same config gives the same bytes, whatever the processor does and however often it stops:
-those that the lock file has, which were made on another machine.
+those that the lock file has, which were may have been made on another machine.
 
 Everything is trained in fresh processes, at a peak learning rate of 1e-2, where training is
 chaotic: one wrong bit anywhere and the fingerprints part.
