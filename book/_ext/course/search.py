@@ -41,12 +41,15 @@ TABLES = (
 # Whoever searches may leave accents out. The tilde of ñ stays: another letter, another word.
 FOLDED = {"á": "a", "é": "e", "í": "i", "ó": "o", "ú": "u", "ü": "u"}
 FOLD = str.maketrans(FOLDED)
-# The same for what is typed: `stemWord` gets a word without accents.
+# The same for what is typed. Sphinx's stemmer in the browser is older than the one that makes the
+# index: it knows these two endings with their accents only.
 FOLD_IN_BROWSER = """
 var Unfolded = Stemmer;
 Stemmer = function () {
   const folded = FOLDED, stemmer = new Unfolded();
-  this.stemWord = (word) => stemmer.stemWord(word.replace(/[^ -~]/g, (c) => folded[c] || c));
+  this.stemWord = (word) => stemmer.stemWord(
+    word.replace(/[^ -~]/g, (c) => folded[c] || c).replace(/(ac|uc)ion$/, "$1ión")
+  );
 };
 """
 
