@@ -14,26 +14,21 @@ typedef struct {
   int in, out;
   double *weight, *bias;             // bias may be NULL
   double *weight_grad, *bias_grad;
-  double *transposed;                // (in, out)
 } Linear;
-
-// W, transposed, for the forward pass: once after each update.
-static void transpose_weight(const Linear *layer) {
-  transpose(layer->transposed, layer->out, layer->weight, layer->in, layer->out, layer->in);
-}
 
 static void linear_forward(double *y, const Linear *layer, const double *x, int n) {
   if (layer->bias)
     for (int i = 0; i < n; i++) copy(y + (long)i * layer->out, layer->bias, layer->out);
-  matmul((Out){y, layer->out}, (Left){x, layer->in, 1}, (Right){layer->transposed, layer->out}, n, layer->in,
-         layer->out, layer->bias != NULL);
+  Matrix w = {layer->weight, layer->in, 1};
+  matmul((Out){y, layer->out}, (Matrix){x, layer->in, 1}, transposed(w), n, layer->in, layer->out, layer->bias != NULL);
 }
 
 // dx = dy W; dW += dyt x; db += the sum of dy over the tokens.
 static void linear_backward(double *dx, const Linear *layer, const double *dy, const double *x, int n) {
   int in = layer->in, out = layer->out;
-  matmul((Out){dx, in}, (Left){dy, out, 1}, (Right){layer->weight, in}, n, out, in, false);
-  matmul((Out){layer->weight_grad, in}, (Left){dy, 1, out}, (Right){x, in}, out, n, in, true);
+  Matrix w = {layer->weight, in, 1}, grad = {dy, out, 1};
+  matmul((Out){dx, in}, grad, w, n, out, in, false);
+  matmul((Out){layer->weight_grad, in}, transposed(grad), (Matrix){x, in, 1}, out, n, in, true);
   if (layer->bias)
     for (int i = 0; i < n; i++)
       for (int c = 0; c < out; c++) layer->bias_grad[c] += dy[(long)i * out + c];
@@ -103,26 +98,18 @@ static void silu_backward(double *dx, const double *dy, const double *sigmoid, c
 typedef struct {
   int n_head, width;
   double *probabilities;   // (n, H, CONTEXT): how much token t looks at each token s <= t
-  double *transposed;      // (D, CONTEXT), of one head of one item
-  double *scores;          // (CONTEXT, CONTEXT), of one head of one item
+  double *dscores;         // (CONTEXT, CONTEXT), of one head of one item
 } Attention;
 
-// Of T, rounded up to whole vectors: what lies beyond T is zero and stays so.
-static int padded(int T) { return (T + LANES - 1) / LANES * LANES; }
-
-static void transpose_head(double *to, const double *from, long row, int T, int D) {
-  for (int d = 0; d < D; d++) fill(to + d * CONTEXT + T, 0, padded(T) - T);
-  transpose(to, CONTEXT, from, row, T, D);
-}
-
 // In place: the scores of the tokens up to t become probabilities, the others zero.
-static void causal_softmax(double *row, int t, double scale, int width) {
+static void causal_softmax(double *row, int t, int T, double scale) {
+  SUMS_IN_ANY_ORDER
   double largest = row[0], sum = 0;
   for (int s = 1; s <= t; s++) largest = row[s] > largest ? row[s] : largest;
   for (int s = 0; s <= t; s++) row[s] = exponential((row[s] - largest) * scale);
   for (int s = 0; s <= t; s++) sum += row[s];
   for (int s = 0; s <= t; s++) row[s] /= sum;
-  fill(row + t + 1, 0, width - t - 1);
+  fill(row + t + 1, 0, T - t - 1);
 }
 
 // qkv (n, 3C): queries, keys and values. y (n, C): for each head, the values that its tokens look at.
@@ -133,14 +120,22 @@ static void attention_forward(double *y, const Attention *layer, const double *q
     long first = batch->first[item];
     int T = (int)(batch->first[item + 1] - first);
     for (int h = 0; h < layer->n_head; h++) {
-      const double *q = qkv + first * row + h * D, *k = q + C, *v = q + 2 * C;
+      const double *of_head = qkv + first * row + h * D;
+      Matrix q = {of_head, row, 1}, k = {of_head + C, row, 1}, v = {of_head + 2 * C, row, 1};
       double *p = layer->probabilities + first * per_token + h * CONTEXT;
-      transpose_head(layer->transposed, k, row, T, D);
-      matmul((Out){p, per_token}, (Left){q, row, 1}, (Right){layer->transposed, CONTEXT}, T, D, padded(T), false);
-      for (int t = 0; t < T; t++) causal_softmax(p + t * per_token, t, 1 / square_root(D), padded(T));
-      matmul((Out){y + first * C + h * D, C}, (Left){p, per_token, 1}, (Right){v, row}, T, T, D, false);
+      matmul((Out){p, per_token}, q, transposed(k), T, D, T, false);
+      for (int t = 0; t < T; t++) causal_softmax(p + t * per_token, t, T, 1 / square_root(D));
+      matmul((Out){y + first * C + h * D, C}, (Matrix){p, per_token, 1}, v, T, T, D, false);
     }
   }
+}
+
+// In place: the gradient by the probabilities p of one token becomes that by its scores.
+static void softmax_backward(double *dp, const double *p, int T, double scale) {
+  SUMS_IN_ANY_ORDER
+  double sum = 0;
+  for (int s = 0; s < T; s++) sum += p[s] * dp[s];
+  for (int s = 0; s < T; s++) dp[s] = p[s] * (dp[s] - sum) * scale;
 }
 
 // With S = q kt / sqrt(D) and P = softmax(S): dP = dy vt, dS = P * (dP - the row's sum of P * dP),
@@ -155,20 +150,14 @@ static void attention_backward(double *dqkv, const Attention *layer, const doubl
     int T = (int)(batch->first[item + 1] - first);
     for (int h = 0; h < layer->n_head; h++) {
       long at = first * row + h * D;
-      const double *q = qkv + at, *k = q + C, *v = q + 2 * C, *dyh = dy + first * C + h * D;
-      const double *p = layer->probabilities + first * per_token + h * CONTEXT;
-      double *ds = layer->scores;
-      transpose_head(layer->transposed, v, row, T, D);
-      matmul((Out){ds, CONTEXT}, (Left){dyh, C, 1}, (Right){layer->transposed, CONTEXT}, T, D, padded(T), false);
-      for (int t = 0; t < T; t++) {
-        const double *pt = p + t * per_token;
-        double *dst = ds + t * CONTEXT, sum = 0;
-        for (int s = 0; s <= t; s++) sum += pt[s] * dst[s];
-        for (int s = 0; s < T; s++) dst[s] = pt[s] * (dst[s] - sum) * scale;
-      }
-      matmul((Out){dqkv + at, row}, (Left){ds, CONTEXT, 1}, (Right){k, row}, T, T, D, false);
-      matmul((Out){dqkv + at + C, row}, (Left){ds, 1, CONTEXT}, (Right){q, row}, T, T, D, false);
-      matmul((Out){dqkv + at + 2 * C, row}, (Left){p, 1, per_token}, (Right){dyh, C}, T, T, D, false);
+      Matrix q = {qkv + at, row, 1}, k = {qkv + at + C, row, 1}, v = {qkv + at + 2 * C, row, 1};
+      Matrix p = {layer->probabilities + first * per_token + h * CONTEXT, per_token, 1};
+      Matrix dy_head = {dy + first * C + h * D, C, 1}, ds = {layer->dscores, CONTEXT, 1};
+      matmul((Out){layer->dscores, CONTEXT}, dy_head, transposed(v), T, D, T, false);
+      for (int t = 0; t < T; t++) softmax_backward(layer->dscores + t * CONTEXT, p.at + t * per_token, T, scale);
+      matmul((Out){dqkv + at, row}, ds, k, T, T, D, false);
+      matmul((Out){dqkv + at + C, row}, transposed(ds), q, T, T, D, false);
+      matmul((Out){dqkv + at + 2 * C, row}, transposed(p), dy_head, T, T, D, false);
     }
   }
 }

@@ -18,7 +18,7 @@
 
 // Items whose activations are kept at once: a batch goes through the model in parts of so many, which
 // fit into a core's cache, and their gradients add up.
-enum { AT_ONCE = 16 };
+enum { AT_ONCE = 8 };
 
 // What was measured after `step` updates, as `loop.Record`: all doubles, so that a host can read it as
 // an array. Where a number does not exist (at step 0, or a kind that the model lacks) it is NaN.
@@ -133,7 +133,6 @@ EXPORT Training *minitrain_start(void *memory, const Config *config, const Item 
   fill(all->first_moment, 0, all->size);
   fill(all->second_moment, 0, all->size);
   copy(all->before, all->values, all->size);
-  transpose_weights(&training->model);
   return training;
 }
 
@@ -141,7 +140,6 @@ EXPORT Training *minitrain_start(void *memory, const Config *config, const Item 
 EXPORT void minitrain_resume(Training *training, double step, double tokens) {
   training->step = (int64_t)step;
   training->tokens = (int64_t)tokens;
-  transpose_weights(&training->model);
 }
 
 // Measures the run as it stands, before its first step.
@@ -171,7 +169,6 @@ EXPORT int minitrain_advance(Training *training) {
   adam_step(all, config, 0, all->decayed, training->step, rate, config->optimizer.weight_decay);
   adam_step(all, config, all->decayed, all->size, training->step, rate, 0);
   round_to_grid(all->values, all->size, (int)config->arithmetic.grid_bits);
-  transpose_weights(&training->model);
 
   training->tokens += training->batch.n;
   if (due) record(training, rate, norm);

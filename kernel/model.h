@@ -138,10 +138,9 @@ static void bind_norm(LayerNorm *layer, const GPT *model, int weight) {
   layer->bias_grad = gradients_of(model, weight + 1);
 }
 
-static void take_linear(Linear *layer, Arena *arena, int in, int out) {
+static void shape_linear(Linear *layer, int in, int out) {
   layer->in = in;
   layer->out = out;
-  layer->transposed = take_doubles(arena, (long)in * out);
 }
 
 static void take_norm(LayerNorm *layer, Arena *arena, int width, long tokens) {
@@ -215,17 +214,16 @@ static void take_model(GPT *model, Arena *arena, const Config *config, int items
   for (int i = 0; i < 5; i++) *vectors[i] = take_doubles(arena, all->size);
 
   model->blocks = take(arena, (size_t)model->n_layer * sizeof(Block));
-  double *transposed = take_doubles(arena, (long)(C / H) * CONTEXT);
-  double *scores = take_doubles(arena, CONTEXT * CONTEXT);
+  double *dscores = take_doubles(arena, CONTEXT * CONTEXT);
   for (int b = 0; b < model->n_layer; b++) {
     Block counted = {0}, *block = arena->base ? model->blocks + b : &counted;
     take_norm(&block->ln_1, arena, C, n);
     take_norm(&block->ln_2, arena, C, n);
-    take_linear(&block->qkv, arena, C, 3 * C);
-    take_linear(&block->out, arena, C, C);
-    take_linear(&block->up, arena, C, 4 * C);
-    take_linear(&block->down, arena, 4 * C, C);
-    block->attention = (Attention){H, C, take_doubles(arena, n * H * CONTEXT), transposed, scores};
+    shape_linear(&block->qkv, C, 3 * C);
+    shape_linear(&block->out, C, C);
+    shape_linear(&block->up, C, 4 * C);
+    shape_linear(&block->down, 4 * C, C);
+    block->attention = (Attention){H, C, take_doubles(arena, n * H * CONTEXT), dscores};
     double **of_width_C[] = {&block->x, &block->normed_1, &block->attended, &block->middle, &block->normed_2};
     for (int i = 0; i < 5; i++) *of_width_C[i] = take_doubles(arena, n * C);
     block->qkv_out = take_doubles(arena, n * 3 * C);
@@ -233,7 +231,7 @@ static void take_model(GPT *model, Arena *arena, const Config *config, int items
     for (int i = 0; i < 3; i++) *of_width_4C[i] = take_doubles(arena, n * 4 * C);
   }
   take_norm(&model->ln_f, arena, C, n);
-  take_linear(&model->head, arena, C, VOCABULARY);
+  shape_linear(&model->head, C, VOCABULARY);
   double **of_width_C[] = {&model->x, &model->normed, &model->dx, &model->dnormed};
   for (int i = 0; i < 4; i++) *of_width_C[i] = take_doubles(arena, n * C);
   model->dqkv = take_doubles(arena, n * 3 * C);
@@ -242,17 +240,6 @@ static void take_model(GPT *model, Arena *arena, const Config *config, int items
   model->dlogits = take_doubles(arena, n * VOCABULARY);
   model->kept_tokens = model->dropout > 0 ? (long)config->batch_size * CONTEXT : 0;
   model->keep = take(arena, (size_t)((1 + 2L * model->n_layer) * model->kept_tokens * C));
-}
-
-static void transpose_weights(const GPT *model) {
-  for (int b = 0; b < model->n_layer; b++) {
-    const Block *block = model->blocks + b;
-    transpose_weight(&block->qkv);
-    transpose_weight(&block->out);
-    transpose_weight(&block->up);
-    transpose_weight(&block->down);
-  }
-  transpose_weight(&model->head);
 }
 
 // As GPT-2 is initialised: matrices from N(0, 0.02), the two that write to the residual stream divided
