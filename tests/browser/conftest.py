@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 from chromium import DESKTOP, PHONE, open_page
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+# A slow machine is no failure: a page of half a megabyte takes a busy one more than five seconds.
+expect.set_options(timeout=60_000)
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
