@@ -4,7 +4,7 @@
 #include "config.h"
 #include "random.h"
 
-enum { VOCABULARY = 24, CONTEXT = 32, N_TRAIN = 240, N_VAL = 180, SLICES = 15 };
+enum { VOCABULARY = 24, CONTEXT = 32, N_TRAIN = 240, N_VAL = 180, SLICES = 14 };
 
 // One verb form. Its targets are its tokens from the second on; the form begins at target
 // `form_start`. `slices` has a bit for each slice that the item counts in.

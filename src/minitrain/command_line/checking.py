@@ -14,14 +14,14 @@ from minitrain.command_line.arguments import AsJson, Device
 from minitrain.command_line.progress import with_progress
 from minitrain.command_line.streams import out
 from minitrain.common.errors import UserError
-from minitrain.runs import fingerprints
+from minitrain.runs import engines, fingerprints
+from minitrain.runs.engines import Engine
 from minitrain.runs.experiments import Point
 from minitrain.runs.store import Store, one_thread
 from minitrain.runs.sweep import run_all
 from minitrain.training.config import Config
 from minitrain.training.grid import short
-from minitrain.training.loop import Record, Training, start
-from minitrain.training.loop import train as train_to_the_end
+from minitrain.training.loop import Record, Training
 
 DIFFERS = 1  # the exit status
 
@@ -54,33 +54,49 @@ def verify(
         ),
     ] = None,
     device: Device = "cpu",
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="pytorch|kernel", help="What trains again; else the other one."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train again, from the config alone, and say whether the fingerprint holds."""
+    """Train again, from the config alone, and say whether the fingerprint holds.
+
+    What trained a run does not verify it: the kernel's runs are trained again by PyTorch, and
+    PyTorch's by the kernel, where it can. The book's runs count as the kernel's.
+    """
     listed = everything or names or sample
     if bool(name) == bool(listed):
         raise UserError("verify: name one RUN, or say --all, --experiment or --sample")
     arguments.check_device(device)
+    if engine not in (None, *engines.NAMES):
+        raise UserError(f"--engine {engine!r}: expected {' or '.join(engines.NAMES)}")
     if name:
-        _verify_run(name, device, as_json)
+        _verify_run(name, device, engine, as_json)
     else:
-        _verify_listed(names or (), sample, device, as_json)
+        _verify_listed(names or (), sample, device, engine or engines.PYTORCH, as_json)
 
 
-def _verify_run(name: str, device: str, as_json: bool) -> None:
+def _verify_run(name: str, device: str, engine: str | None, as_json: bool) -> None:
     run = arguments.find_run(name)
-    (again,) = _train_here([run.config], device)
+    if engine:
+        chosen = engines.choose(run.config, device, engine)
+    else:
+        chosen = engines.other(run.engine, run.config, device)
+    (again,) = _train_here([run.config], chosen)
     equal = again.fingerprint == run.fingerprint
     values = {
         "equal": equal,
         "expected": run.fingerprint,
         "fingerprint": again.fingerprint,
+        "trained_by": run.engine,
+        "verified_by": chosen.name,
         "parting": None if equal else fingerprints.parting(run.records, again.records),
     }
     if as_json:
         out(json.dumps(values))
     elif equal:
-        out(f"holds: {again.fingerprint}")
+        out(f"holds: {again.fingerprint}  (trained by {run.engine}, again by {chosen.name})")
     else:
         out(f"differs: {run.fingerprint} in {run.path}\n   here: {again.fingerprint}")
         if values["parting"]:
@@ -89,7 +105,9 @@ def _verify_run(name: str, device: str, as_json: bool) -> None:
         raise typer.Exit(DIFFERS)
 
 
-def _verify_listed(names: Sequence[str], sample: int | None, device: str, as_json: bool) -> None:
+def _verify_listed(
+    names: Sequence[str], sample: int | None, device: str, engine: str, as_json: bool
+) -> None:
     arguments.distinct(names, "--experiment")
     lock = fingerprints.read()
     everything = fingerprints.points()
@@ -101,7 +119,7 @@ def _verify_listed(names: Sequence[str], sample: int | None, device: str, as_jso
     points = [point for point in everything if not names or point.experiment in names]
     points = _spread(points, sample or len(points))
     differing = []
-    for point, again in zip(points, _train_again(points, device), strict=True):
+    for point, again in zip(points, _train_again(points, device, engine), strict=True):
         label = fingerprints.label(point)
         expected = lock.fingerprints[label]
         if again.fingerprint != expected:
@@ -140,22 +158,24 @@ def _parting(config: Config, expected: str, again: Trained) -> str | None:
     return fingerprints.parting(run.records, again.records)
 
 
-def _train_again(points: Sequence[Point], device: str) -> list[Trained]:
+def _train_again(points: Sequence[Point], device: str, engine: str) -> list[Trained]:
     """Train without looking into the store: on all cores, or one after the other on a GPU."""
     configs = [point.config for point in points]
     if device != "cpu":
-        return _train_here(configs, device)
+        return _train_here(configs, engines.pytorch(device))
+    for config in configs if engine == engines.KERNEL else ():
+        engines.choose(config, device, engine)  # what it does not train is said before it begins
     with tempfile.TemporaryDirectory() as folder:
-        runs = run_all(configs, Store(Path(folder)))
+        runs = run_all(configs, Store(Path(folder), engine=engine))
         return [Trained(run.fingerprint, run.records) for run in runs]
 
 
-def _train_here(configs: Sequence[Config], device: str) -> list[Trained]:
+def _train_here(configs: Sequence[Config], engine: Engine) -> list[Trained]:
     def train(on_step: Callable[[Training], None]) -> list[Trained]:
         found: dict[Config, Trained] = {}
         for config in dict.fromkeys(configs):
             with one_thread():
-                training = train_to_the_end(start(config, device), on_step)
+                training = engine.train(engine.start(config), on_step)
             found[config] = Trained(training.fingerprint(), training.records)
         return [found[config] for config in configs]
 

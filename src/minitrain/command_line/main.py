@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from minitrain.command_line import checking, reading, training
+from minitrain.command_line import checking, comparing, reading, training
 from minitrain.command_line.streams import complain, out_of_memory, prepare, reason
 from minitrain.common.errors import UserError
 
@@ -24,6 +24,7 @@ app.command()(reading.generate)
 app.command()(reading.compare)
 app.command()(checking.verify)
 app.command(name="fingerprints")(checking.write_fingerprints)
+app.command(name="engines")(comparing.compare_engines)
 
 
 def main() -> None:

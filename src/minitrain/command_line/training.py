@@ -124,6 +124,7 @@ def _summary(run: Run, found: bool) -> dict[str, Any]:
         "steps": run.steps,
         "tokens": run.tokens,
         "seconds": run.seconds,
+        "engine": run.engine,
         "tokens_per_second": run.tokens / run.seconds if run.seconds else None,
         "prompt": generate.SMOKE_TEST,
         "completion": generate.complete(run.model().double(), generate.SMOKE_TEST),
@@ -144,6 +145,7 @@ def _report(run: Run, values: dict[str, Any]) -> str:
         rows["seconds"] = f"{run.seconds:.1f}"
         rows["tokens/second"] = f"{values['tokens_per_second'] or math.inf:,.0f}"
     rows |= {
+        "engine": run.engine,
         "train loss": f"{run.last.train_loss:.6f}",
         "val loss": f"{run.last.val_loss:.6f}",
         "completion": f"{generate.SMOKE_TEST}{values['completion']}",

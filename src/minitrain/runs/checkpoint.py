@@ -1,6 +1,7 @@
 """A run under way as one file, so that a killed run goes on where it was and ends the same."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from minitrain.common.errors import UserError
 from minitrain.common.files import sha256, write_atomically
 from minitrain.training.config import Config, plain
-from minitrain.training.loop import Record, Training, start
+from minitrain.training.loop import Record, Training
 
 
 class DamagedFile(UserError):
@@ -27,14 +28,18 @@ class DamagedFile(UserError):
         return f"{self.path}: {self.reason}"
 
 
-def save(training: Training, seconds: float, path: Path) -> None:
-    """Write parameters, moments, records and counters to `path`, with a checksum over all of it."""
+def save(training: Training, seconds: float, engine: str, path: Path) -> None:
+    """Write parameters, moments, records and counters to `path`, with a checksum over all of it.
+
+    engine: what trained it up to here (see `engines`); any engine goes on from there.
+    """
     state = json.dumps(
         {
             "config": plain(training.config),
             "step": training.step,
             "tokens": training.tokens,
             "seconds": seconds,
+            "engine": engine,
             "records": [record.plain() for record in training.records],
         }
     )
@@ -43,8 +48,12 @@ def save(training: Training, seconds: float, path: Path) -> None:
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def load(config: Config, path: Path, device: str = "cpu") -> tuple[Training, float]:
-    """The run saved at `path`, ready for its next step, and the seconds it had taken.
+def load(
+    config: Config, path: Path, start: Callable[[Config], Training]
+) -> tuple[Training, float, str]:
+    """The run saved at `path`, ready for its next step, the seconds it had taken, and its engine.
+
+    start: the beginning of a run by the engine that is to go on with it.
 
     Raises `DamagedFile` unless the file is exactly what `save` wrote for this config.
     """
@@ -60,14 +69,14 @@ def load(config: Config, path: Path, device: str = "cpu") -> tuple[Training, flo
     if state["config"] != plain(config):
         raise DamagedFile(path, "is the checkpoint of another config")
 
-    training = start(config, device)
+    training = start(config)
     with torch.no_grad():
         for name, tensor in _tensors(training).items():
             tensor.copy_(tensors[name])
     training.step = training.optimizer.steps = state["step"]
     training.tokens = state["tokens"]
     training.records = [Record(**record) for record in state["records"]]
-    return training, state["seconds"]
+    return training, state["seconds"], state["engine"]
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:

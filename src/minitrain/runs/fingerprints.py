@@ -138,17 +138,22 @@ def parting(expected: Sequence[Record], found: Sequence[Record]) -> str | None:
     """
     for left, right in zip(expected, found, strict=False):
         if left.fingerprint != right.fingerprint:
-            others = dict(_numbers(right.plain()))
-            for name, value in _numbers(left.plain()):
-                other = others.get(name)
-                if not _close(value, other):
-                    return f"step {left.step}, {name} {_shown(other)} (expected {_shown(value)})"
-            return (
+            return measured_apart(left, right) or (
                 f"step {left.step}, fingerprint {short(right.fingerprint)}"
                 f" (expected {short(left.fingerprint)})"
             )
     if len(expected) != len(found):
         return f"number {min(len(expected), len(found)) + 1} of {len(expected)}: one ended earlier"
+    return None
+
+
+def measured_apart(expected: Record, found: Record) -> str | None:
+    """The first number that two records do not agree on, to `CLOSE`: step, field, values."""
+    others = dict(_numbers(found.plain()))
+    for name, value in _numbers(expected.plain()):
+        other = others.get(name)
+        if not _close(value, other):
+            return f"step {expected.step}, {name} {_shown(other)} (expected {_shown(value)})"
     return None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import safetensors.torch
 import torch
@@ -40,7 +40,8 @@ _MAY_OVERFLOW = ("parts", "weight_norms", "update_norms", "gradient_scales")
 class Run:
     """A finished run, as read from disk.
 
-    seconds: the time its training took, all told. checksum: SHA-256 of the file of its parameters.
+    engine: what trained it, one of `engines.NAMES`, or "both". seconds: the time that its training
+    took, all told. checksum: SHA-256 of the file of its parameters.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Run:
     steps: int
     tokens: int
     seconds: float
+    engine: str
     records: tuple[Record, ...]
     checksum: str
 
@@ -77,7 +79,7 @@ class Run:
         return model
 
 
-def files_of(training: Training, seconds: float) -> dict[str, bytes]:
+def files_of(training: Training, seconds: float, engine: str) -> dict[str, bytes]:
     """The files of a finished run by name, the one with the checksums last."""
     values = {
         "config": plain(training.config),
@@ -87,6 +89,7 @@ def files_of(training: Training, seconds: float) -> dict[str, bytes]:
         "steps": training.step,
         "tokens": training.tokens,
         "seconds": seconds,
+        "engine": engine,
         "records": [_finite(record.plain()) for record in training.records],
     }
     files = {
@@ -120,6 +123,7 @@ def read_run(path: Path) -> Run:
         steps=values.steps,
         tokens=values.tokens,
         seconds=values.seconds,
+        engine=values.engine,
         records=records,
         checksum=sha256(content[_PARAMETERS]),
     )
@@ -212,6 +216,7 @@ class _Values(_Strict):
     steps: Annotated[int, Field(ge=0)]
     tokens: Annotated[int, Field(ge=0)]
     seconds: Annotated[float, Field(gt=0)]
+    engine: Literal["pytorch", "kernel", "both"]
     records: Annotated[list[_Record], Field(min_length=1)]
 
 

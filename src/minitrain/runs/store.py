@@ -19,11 +19,12 @@ from filelock import FileLock
 from minitrain.common import paths
 from minitrain.common.errors import UserError
 from minitrain.common.files import sha256, write_atomically
-from minitrain.runs import checkpoint, code
+from minitrain.runs import checkpoint, code, engines
 from minitrain.runs.checkpoint import DamagedFile
+from minitrain.runs.engines import Engine
 from minitrain.runs.run import Run, files_of, read_run
 from minitrain.training.config import Config, plain
-from minitrain.training.loop import Training, start, train
+from minitrain.training.loop import Training
 
 __all__ = ["ADDRESS_DIGITS", "Progress", "Run", "Store", "address", "one_thread", "read_run"]
 
@@ -39,12 +40,14 @@ Progress = Callable[[Training], None]
 class Store:
     """A folder of runs, safe to share between processes. Default: `paths.store_root()`.
 
-    device: where it trains what it lacks, "cpu" or "cuda"; the runs are the same.
+    device: where it trains what it lacks, "cpu" or "cuda". engine: what with, one of
+    `engines.NAMES`; by default the faster one. The runs are the same.
     """
 
-    def __init__(self, root: Path | None = None, device: str = "cpu"):
+    def __init__(self, root: Path | None = None, device: str = "cpu", engine: str | None = None):
         self.root = root or paths.store_root()
         self.device = device
+        self.engine = engine
         try:
             str(self.root).encode()
         except UnicodeEncodeError:
@@ -93,7 +96,9 @@ class Store:
     def _train(self, config: Config, progress: Progress | None) -> Run:
         code.verify()
         partial = self.root / ".partial" / f"{address(config)}.safetensors"
-        training, earlier = self._resume(config, partial)
+        engine = engines.choose(config, self.device, self.engine)
+        training, earlier, before = self._resume(config, partial, engine)
+        trained_by = engine.name if before in (None, engine.name) else "both"
         began = time.perf_counter()
 
         def seconds() -> float:
@@ -105,33 +110,36 @@ class Store:
                 code.verify_step()
             if training.step % CHECKPOINT_EVERY == 0 and not training.finished:
                 code.verify()  # a checkpoint outlives this process
-                checkpoint.save(training, seconds(), partial)
+                checkpoint.save(training, seconds(), trained_by, partial)
             if progress:
                 progress(training)
 
         with one_thread():
-            train(training, on_step)
-        run = self._commit(training, seconds())
+            engine.train(training, on_step)
+        run = self._commit(training, seconds(), trained_by)
         _remove(partial)
         return run
 
-    def _resume(self, config: Config, partial: Path) -> tuple[Training, float]:
+    def _resume(
+        self, config: Config, partial: Path, engine: Engine
+    ) -> tuple[Training, float, str | None]:
+        """The run as it was saved, the seconds it had taken, and the engine that had trained it."""
         if partial.exists():
             try:
-                return checkpoint.load(config, partial, self.device)
+                return checkpoint.load(config, partial, engine.start)
             except DamagedFile as damage:
                 log.warning("%s; training from the start", damage)
         if not partial.is_file():  # a folder, a link that leads nowhere
             _remove(partial)
-        return start(config, self.device), 0.0
+        return engine.start(config), 0.0, None
 
-    def _commit(self, training: Training, seconds: float) -> Run:
+    def _commit(self, training: Training, seconds: float, engine: str) -> Run:
         code.verify()
         path = self.path(training.config)
         staging = self.root / f".new-{path.name}"
         # Only the holder of this run's lock comes here: leftovers are those of a killed process.
         _remove(staging)
-        for name, content in files_of(training, seconds).items():
+        for name, content in files_of(training, seconds, engine).items():
             write_atomically(staging / name, content)
         _remove(path)
         staging.replace(path)

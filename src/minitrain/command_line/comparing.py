@@ -1,0 +1,35 @@
+"""`minitrain engines`: does the kernel compute what PyTorch computes?"""
+
+from typing import Annotated
+
+import typer
+
+from minitrain.command_line import arguments
+from minitrain.command_line.streams import out
+from minitrain.runs import engines, equality
+
+DIFFERS = 1  # the exit status
+
+
+def compare_engines(
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Note that these sources are equal: from then on the kernel trains."
+        ),
+    ] = False,
+    runs: Annotated[
+        int,
+        typer.Option(parser=arguments.whole("--runs", 1, 1000), help="How many runs to compare."),
+    ] = 24,
+) -> None:
+    """Train short versions of the book's runs with the kernel and with PyTorch, and compare."""
+    configs = equality.short_runs(runs)
+    engines.kernel()  # whether it compiles here is said before anything is trained
+    if apart := equality.first_difference(configs):
+        out(f"differs: {apart}")
+        raise typer.Exit(DIFFERS)
+    out(f"equal: {len(configs)} of {len(configs)}")
+    if write:
+        equality.note()
+        out(engines.verified_path())

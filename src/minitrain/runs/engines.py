@@ -1,0 +1,125 @@
+"""Which program trains a run: PyTorch, which the pages show, or the kernel, which is faster.
+
+Both give the same bytes. The kernel trains by default where it can, but only while the sources of
+the training are those that it was compared with (`kernel/verified.json`): whoever edits `model.py`
+trains what they edited.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from minitrain.common.errors import UserError
+from minitrain.kernel import binding, build
+from minitrain.kernel import training as kernel_training
+from minitrain.runs.code import training_code
+from minitrain.training import loop
+from minitrain.training.config import Config
+from minitrain.training.loop import Training
+
+log = logging.getLogger(__name__)
+
+ENGINE_VARIABLE = "MINITRAIN_ENGINE"
+PYTORCH, KERNEL = "pytorch", "kernel"
+NAMES = (PYTORCH, KERNEL)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to begin a run, and how to train it to its end.
+
+    Attributes:
+        name: one of `NAMES`, as a run records it.
+        start: a run before its first step.
+        train: as `loop.train`.
+    """
+
+    name: str
+    start: Callable[[Config], Training]
+    train: Callable[..., Training]
+
+
+def pytorch(device: str = "cpu") -> Engine:
+    """The reference."""
+    return Engine(PYTORCH, partial(loop.start, device=device), loop.train)
+
+
+def kernel() -> Engine:
+    """The training in C. Raises `NoCompiler` if it cannot be compiled here."""
+    binding.load()
+    return Engine(KERNEL, kernel_training.start, kernel_training.train)
+
+
+def choose(config: Config, device: str = "cpu", wanted: str | None = None) -> Engine:
+    """The engine that trains `config`.
+
+    wanted: one of `NAMES`; by default the environment decides (`MINITRAIN_ENGINE`), and without it
+    the kernel trains where it can. Raises `UserError` if the one that is wanted cannot.
+    """
+    name = wanted or os.environ.get(ENGINE_VARIABLE) or None
+    if name not in (None, *NAMES):
+        raise UserError(f"{ENGINE_VARIABLE}={name!r}: expected {' or '.join(NAMES)}")
+    if name == PYTORCH:
+        return pytorch(device)
+    obstacle = _obstacle(config, device)
+    if obstacle is None:
+        return kernel()
+    if name == KERNEL:
+        raise UserError(f"the kernel does not train this run: {obstacle}")
+    return pytorch(device)
+
+
+def other(name: str, config: Config, device: str = "cpu") -> Engine:
+    """The engine that a run is verified with: the one that did not train it, where there is one."""
+    return choose(config, device) if name == PYTORCH else pytorch(device)
+
+
+def _obstacle(config: Config, device: str) -> str | None:
+    """Why the kernel does not train a config here; None if it does."""
+    if device != "cpu":
+        return f"it computes on the processor, not on {device}"
+    if not binding.covers(config):
+        return "its arithmetic is not float64 on the grid"
+    return _obstacle_here()
+
+
+@cache
+def _obstacle_here() -> str | None:
+    """Why the kernel trains nothing here. Says so once, since training takes twice as long then."""
+    reason = None
+    try:
+        if build.sources() and verified() != current():
+            reason = (
+                "training code or kernel is not what the two were compared with;"
+                " `minitrain engines --write` compares them"
+            )
+        else:
+            binding.load()
+    except build.NoCompiler as error:
+        reason = str(error)
+    if reason:
+        log.warning("PyTorch trains: %s", reason)
+    return reason
+
+
+def current() -> dict[str, str]:
+    """The hashes of the training code and of the kernel, as they are."""
+    return {"training": training_code(), "kernel": build.kernel_code()}
+
+
+def verified_path() -> Path:
+    """The file with the hashes of the sources whose runs were found to be equal."""
+    return build.folder() / "verified.json"
+
+
+def verified() -> dict[str, str] | None:
+    """What that file says; None if it is not there or not readable."""
+    try:
+        values = json.loads(verified_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
