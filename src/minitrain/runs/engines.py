@@ -63,7 +63,8 @@ def choose(config: Config, device: str = "cpu", wanted: str | None = None) -> En
     """The engine that trains `config`.
 
     wanted: one of `NAMES`; by default the environment decides (`MINITRAIN_ENGINE`), and without it
-    the kernel trains what it can to the same bytes. Raises `UserError` if the one that is wanted cannot.
+    the kernel trains what it can to the same bytes. Raises `UserError` if the one that is wanted
+    cannot.
     """
     name = wanted or os.environ.get(ENGINE_VARIABLE) or None
     if name not in (None, *NAMES):
