@@ -25,10 +25,6 @@ FLAGS = (
     "-std=c11",
     "-O3",
     "-g0",
-    # No library: what looks like a call of memset or exp stays what it is.
-    "-ffreestanding",
-    "-fno-builtin",
-    "-nostdlib",
     "-fno-math-errno",
     # a * b + c may be one instruction. What may not be is -ffast-math: it would take the rounding
     # to the grid for a multiplication and a division that cancel, and drop both.
@@ -40,6 +36,8 @@ FLAGS = (
     "-Werror",
     "-Wno-unused-function",
 )
+# What looks like a call of memset or exp stays what it is.
+_WITHOUT_LIBRARY = ("-ffreestanding", "-fno-builtin", "-nostdlib")
 _LIBRARY = ("-shared", "-fPIC", "-mcpu=native")
 _PAGE = (
     "-target",
@@ -73,7 +71,7 @@ def sources() -> list[Path]:
 @cache
 def kernel_code() -> str:
     """SHA-256 of the kernel's sources and of the flags that they are compiled with."""
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
+    digest = hashlib.sha256(" ".join(FLAGS + _WITHOUT_LIBRARY).encode())
     for path in sources():
         digest.update(f"\0{path.name}\0{path.read_text(encoding='utf-8')}".encode())
     return digest.hexdigest()
@@ -91,16 +89,18 @@ def web_assembly(simd: bool = True) -> bytes:
     return compiled(flags, "minitrain.wasm").read_bytes()
 
 
-def compiled(flags: Sequence[str], name: str, extra: str = "") -> Path:
+def compiled(flags: Sequence[str], name: str, extra: str = "", source: Path | None = None) -> Path:
     """The kernel compiled with `flags`, in a file called `name`: now, or already earlier.
 
-    extra: what the result depends on besides sources and flags.
+    extra: what the result depends on besides sources and flags. source: a program of its own that
+    includes the kernel, with a C library, instead of the kernel alone.
     """
     if not sources():
         raise NoCompiler(f"{folder()}: the sources of the kernel are not there")
     if importlib.util.find_spec("ziglang") is None:
         raise NoCompiler("the package ziglang, which compiles the kernel, is not installed")
-    key = "\0".join([kernel_code(), version("ziglang"), *flags, extra])
+    program = source.read_text(encoding="utf-8") if source else ""
+    key = "\0".join([kernel_code(), version("ziglang"), *flags, extra, program])
     into = paths.course_root() / "_build" / "kernel" / hashlib.sha256(key.encode()).hexdigest()[:16]
     target = into / name
     if target.exists():
@@ -110,16 +110,17 @@ def compiled(flags: Sequence[str], name: str, extra: str = "") -> Path:
         # Of several processes that train, one compiles.
         with FileLock(into / ".lock"):
             if not target.exists():
-                _compile(flags, target)
+                _compile(flags, target, source)
     except OSError as error:
         raise NoCompiler(f"{into}: {error.strerror or error}") from None
     return target
 
 
-def _compile(flags: Sequence[str], target: Path) -> None:
+def _compile(flags: Sequence[str], target: Path, source: Path | None) -> None:
     unfinished = target.with_name(f"unfinished-{target.name}")
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *flags]
-    command += ["-o", str(unfinished), str(folder() / "minitrain.c")]
+    alone = () if source else _WITHOUT_LIBRARY
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *alone, *flags]
+    command += ["-o", str(unfinished), str(source or folder() / "minitrain.c")]
     # The compiler's own cache beside ours: the home folder may not be writable.
     caches = {
         name: str(target.parent.parent / "zig")

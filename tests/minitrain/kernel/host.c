@@ -1,0 +1,20 @@
+// A host for the kernel where there is no Python: reads a config and the corpus from standard input,
+// trains, and prints the fingerprint of each record.
+#include "minitrain.c"
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(void) {
+  static Config config;
+  static Item items[N_TRAIN + N_VAL];
+  if (fread(&config, sizeof config, 1, stdin) != 1 || fread(items, sizeof items, 1, stdin) != 1) return 1;
+  void *memory = aligned_alloc(64, (size_t)minitrain_bytes(&config));
+  Training *training = minitrain_start(memory, &config, items);
+  for (int status = minitrain_record(training);; status = minitrain_advance(training)) {
+    if (status & RECORDED) {
+      for (int i = 0; i < 32; i++) printf("%02x", minitrain_fingerprint(training)[i]);
+      printf("\n");
+    }
+    if (status & FINISHED) return 0;
+  }
+}
