@@ -15,7 +15,7 @@ from minitrain.common.messages import say, shown
 from minitrain.pages import decay_timescale, one_weight, plots
 from minitrain.pages.decay_timescale import POINTS, Recipe
 from minitrain.pages.explorable_texts import DECAY_TIMESCALE, ONE_WEIGHT, Texts
-from minitrain.pages.handles import Handle, checked
+from minitrain.pages.handles import Handle
 from minitrain.pages.one_weight import Settings
 
 OWN = "own"
@@ -55,9 +55,9 @@ def named(name: str) -> Explorable:
 
 
 def _settings(stream: str, values: Values) -> Settings:
-    checked(one_weight.HANDLES, values)
-    fields: dict[str, Any] = {**values, "stream": stream, "steps": int(values["steps"])}
-    return Settings(**fields)
+    fields: dict[str, Any] = {**values, "stream": stream}
+    one_weight.check(Settings(**fields))
+    return Settings(**{**fields, "steps": int(values["steps"])})
 
 
 def _one_weight_rows(stream: str, values: Values) -> Rows:

@@ -1,4 +1,9 @@
-"""One weight under AdamW and under Adam-L2, fed with gradients of the reader's choice."""
+"""One weight under AdamW and under Adam-L2, fed with gradients of the reader's choice.
+
+Near zero, a weight under Adam-L2 can swing chaotically: a difference in the last bit, which
+processors may have, grows until it is seen. So the weight lies on a grid, as those of every run do
+(see `grid`), but on a much finer one.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,10 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from minitrain.pages.handles import Handle
+from minitrain.common.errors import UserError
+from minitrain.common.messages import got, say
+from minitrain.pages.handles import Handle, checked
+from minitrain.training.grid import round_to_grid
 from minitrain.training.optim import Adam, Decay, ParameterGroup
 
 EPS = 1e-8
+GRID_BITS = 36
 BURST = 50  # steps after which the gradient of a burst falls silent
 SEED = 18
 
@@ -34,12 +43,21 @@ class Settings:
 HANDLES = (
     Handle("theta", "θ₀", -100, 100, (-1, 1)),
     Handle("size", "g", 0, 1e6, (1e-4, 10), log=True),
-    Handle("learning_rate", "η", 1e-8, 1, (1e-5, 1e-1), log=True),
+    Handle("learning_rate", "η", 1e-6, 1, (1e-5, 1e-1), log=True),
     Handle("weight_decay", "λ", 0, 1000, (1e-3, 10), log=True),
     Handle("beta1", "β₁", 0, 0.9999, (0, 0.99)),
     Handle("beta2", "β₂", 0, 0.9999, (0, 0.999)),
     Handle("steps", "T", 1, 5000, (10, 5000), log=True, whole=True),
 )
+
+
+def check(settings: Settings) -> None:
+    """Raise `UserError`, one line with symbol and value, unless the settings make sense."""
+    checked(HANDLES, vars(settings))
+    pull = settings.learning_rate * settings.weight_decay
+    if pull >= 1:
+        reason = got(say("less_than", limit=1), pull)
+        raise UserError(say("at", source="ηλ", reason=reason))
 
 
 def uniform_noise(steps: int) -> list[float]:
@@ -67,7 +85,7 @@ STREAMS: dict[str, Callable[[int], list[float]]] = {
 
 @dataclass(frozen=True)
 class Path:
-    """A weight and its corrected moments after 0, 1, 2, ... steps."""
+    """A weight and its corrected moments after 0, 1, 2, ... steps (moments after 0 steps: nan)."""
 
     theta: tuple[float, ...]
     m_hat: tuple[float, ...]
@@ -92,10 +110,11 @@ def path(settings: Settings, decay: Decay) -> Path:
     group = ParameterGroup([parameter], settings.weight_decay)
     betas = (settings.beta1, settings.beta2)
     adam = Adam([group], betas=betas, eps=EPS, decay=decay)
-    thetas, m_hats, roots = [settings.theta], [0.0], [0.0]
+    thetas, m_hats, roots = [settings.theta], [math.nan], [math.nan]
     for g in STREAMS[settings.stream](settings.steps):
         group.gradients.fill_(settings.size * g)
         adam.step(settings.learning_rate)
+        round_to_grid([group.values], GRID_BITS)
         thetas.append(group.values.item())
         m_hats.append(group.first_moment.item() / (1 - settings.beta1**adam.steps))
         roots.append(math.sqrt(group.second_moment.item() / (1 - settings.beta2**adam.steps)))
