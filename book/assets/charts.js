@@ -26,9 +26,11 @@ window.course.charts = (() => {
     if (value === null || value === undefined || !Number.isFinite(value)) return "–";
     const size = Math.abs(value);
     if (value !== 0 && (size < 1e-3 || size >= 1e6)) {
-      return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e").replace("-", "−");
+      return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e").replace(/-/g, "−");
     }
-    const text = Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+    // Whole from 1000 on; from five digits on, groups of three with narrow spaces.
+    const text = String(Number(value.toFixed(Math.max(0, 3 - Math.floor(Math.log10(size || 1))))));
+    if (size >= 1e4) return text.replace(/\B(?=(\d{3})+$)/g, "\u202f").replace("-", "−");
     return text.replace("-", "−");
   };
 

@@ -6,9 +6,9 @@
 ```
 ````
 
-The content is what stands there without JavaScript, and what a reader of another medium sees: a
-figure. With JavaScript the panel takes the place of the figure's picture; its caption stays. Scripts
-and style sheets are loaded by the pages that have an explorable, and by no others.
+The content is what stands there without JavaScript: a figure. With JavaScript the panel takes the
+place of the figure's picture; its caption stays. Scripts and style sheets are loaded by the pages
+that have an explorable, and by no others.
 """
 
 from __future__ import annotations
