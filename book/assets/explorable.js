@@ -68,7 +68,7 @@ window.course.explorables = (() => {
   };
 
   /** One handle: a label, the number, and a slider for the part of it worth sliding over. */
-  const handleRow = (panel, handle, id, moved) => {
+  const handleRow = (panel, handle, id, statusId, moved) => {
     const name = `${panel.texts.handles[handle.key]}, ${handle.symbol}`;
     const label = element("label", { for: id }, name);
     const number = element("input", {
@@ -101,10 +101,12 @@ window.course.explorables = (() => {
     });
     const read = () => {
       number.removeAttribute("aria-invalid");
+      number.removeAttribute("aria-describedby");
       try {
         return parse(panel, handle, number.value);
       } catch (problem) {
         number.setAttribute("aria-invalid", "true");
+        number.setAttribute("aria-describedby", statusId);
         throw problem;
       }
     };
@@ -153,7 +155,8 @@ window.course.explorables = (() => {
     const results = compute[name] || (compute[name] = register.makers[name](panel));
     const id = `explorable-${(mounted += 1)}`;
     const box = element("section", { class: "explorable-panel", "aria-label": panel.texts.title });
-    const status = element("p", { class: "explorable-status", role: "status" });
+    const statusId = `${id}-status`;
+    const status = element("p", { id: statusId, class: "explorable-status", role: "status" });
     const shownResults = resultsTable(panel);
     const chartsBox = element("div", { class: "explorable-charts" });
     const charts = {};
@@ -216,7 +219,7 @@ window.course.explorables = (() => {
     });
     const rows = {};
     for (const handle of panel.handles) {
-      rows[handle.key] = handleRow(panel, handle, `${id}-${handle.key}`, moved);
+      rows[handle.key] = handleRow(panel, handle, `${id}-${handle.key}`, statusId, moved);
     }
     const restart = () => {
       choice.select.value = panel.first;

@@ -186,7 +186,7 @@ def test_every_choice_can_be_shown(name: str) -> None:
     explorable = named(name)
     for choice, values in explorable.choices.items():
         assert set(explorable.rows(choice, values or explorable.start))
-        assert OWN != choice or not values
+        assert choice != OWN or not values
 
 
 def test_an_unknown_explorable_is_one_line() -> None:
