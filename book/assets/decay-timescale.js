@@ -45,9 +45,14 @@ course.explorables.register("decay-timescale", (panel) => {
     const steps = wholeQuotient(recipe.data, recipe.batch_size);
     check(recipe, steps);
     const alphas = learningRates(recipe, steps);
+    // Kahan's sum: the library's, math.fsum, is exact.
     let sum = 0;
+    let lost = 0;
     for (let t = 0; t < steps; t += 1) {
-      sum += alphas[t];
+      const term = alphas[t] - lost;
+      const next = sum + term;
+      lost = next - sum - term;
+      sum = next;
       alphas[t] *= recipe.weight_decay;
     }
     const done = Array.from({ length: POINTS + 1 }, (_, i) => Math.floor((i * steps) / POINTS));

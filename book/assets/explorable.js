@@ -41,7 +41,9 @@ window.course.explorables = (() => {
   const parse = (panel, handle, text) => {
     const plain = text.trim().replace("−", "-");
     const problem = (key, limit) => new Problem(panel, handle.symbol, key, shown(text), limit);
-    if (!NUMBER.test(plain)) throw problem("number");
+    if (!NUMBER.test(plain)) {
+      throw new Problem(panel, handle.symbol, "number", `'${shown(text)}'`);
+    }
     const value = Number(plain);
     if (!Number.isFinite(value)) throw problem("finite");
     if (handle.whole && !Number.isInteger(value)) throw problem("whole_number");
