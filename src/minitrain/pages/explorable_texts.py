@@ -155,7 +155,7 @@ DECAY_TIMESCALE = {
         },
         charts={
             "kept": "What is left of the start",
-            "memory": "Weight of each step in the result (1: all alike)",
+            "memory": "How much each step counts in the result (1: all alike)",
         },
         x="% of the run",
         rows={
@@ -189,7 +189,7 @@ DECAY_TIMESCALE = {
         },
         charts={
             "kept": "Lo que queda del principio",
-            "memory": "Peso de cada paso en el resultado (1: todos por igual)",
+            "memory": "Cuánto cuenta cada paso en el resultado (1: todos por igual)",
         },
         x="% de la ejecución",
         rows={
