@@ -37,6 +37,7 @@ from minitrain.pages.show import HIDDEN, spaced  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
+EXPLORABLE = re.compile(r"^(`{4,})\{explorable\} *\S+ *\n(.*?)^\1 *$", re.M | re.S)
 OPTION = re.compile(r"^:([a-z]+): *(.*)\n", re.M)
 CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
@@ -123,6 +124,8 @@ class Resolver:
     def resolve(self, source: str) -> str:
         """Everything but references to figures."""
         steps: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+            # In JupyterLab the cell above shows a panel of its own; what is left is the caption.
+            (EXPLORABLE, lambda match: match[2]),
             (GLUE_DIRECTIVE, self._directive),
             (GLUE_ROLE, self._value),
             (CITATION, self._citation),
