@@ -12,8 +12,10 @@ BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
 book: $(READY)
 	$(BOOK)
 
+# The whole course in JupyterLab, on copies in work/: make lab OPTIONS="--no-browser --port 9000".
+OPTIONS ?=
 lab: $(READY)
-	$(BIN)/jupyter lab labs/
+	$(BIN)/python tools/lab.py $(OPTIONS)
 
 # The .ipynb beside every page, written anew from the page and the book's cache.
 notebooks: $(READY)
