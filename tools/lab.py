@@ -2,18 +2,19 @@
 
     python tools/lab.py [options of JupyterLab...]
 
-The server's root is the course; the copies lie in ``work/``, which git ignores. JupyterLab begins
-there, at a page that says where to start.
+The server's root is the course; the copies lie in ``work/``, which git ignores, or in the folder of
+the course that ``COURSE_WORK`` names. JupyterLab begins there, at a page that says where to start.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from copies import ROOT, course_files, refresh
 
-WORK = ROOT / "work"
+WORK = Path(os.environ.get("COURSE_WORK", "work"))  # from the course's root
 SETTINGS = ROOT / "tools" / "jupyterlab"
 
 
@@ -24,8 +25,8 @@ def arguments(options: list[str]) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={ROOT}",
-        f"--FileContentsManager.preferred_dir={WORK}",
-        f"--LabApp.default_url=/lab/tree/{WORK.name}/START.md",
+        f"--FileContentsManager.preferred_dir={ROOT / WORK}",
+        f"--LabApp.default_url=/lab/tree/{WORK.as_posix()}/START.md",
         *as_root,
         *options,
     ]
@@ -39,7 +40,7 @@ def environment() -> dict[str, str]:
 
 def main() -> None:
     """Bring the copies up to date and hand over to JupyterLab."""
-    refresh(WORK, course_files())
+    refresh(ROOT / WORK, course_files())
     call = arguments(sys.argv[1:])
     os.execve(call[0], call, environment())
 
