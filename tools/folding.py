@@ -1,7 +1,8 @@
 """In JupyterLab, a lab's diagnosis stays folded: every section after the hints, behind its heading.
 
 JupyterLab folds what follows a heading's cell, up to the next heading of its rank. So such a
-heading gets a cell of its own, with the mark that JupyterLab itself would leave.
+heading gets a cell of its own, with the mark that JupyterLab itself would leave. What is folded is
+not rendered, so a reference to it from above would lead nowhere: its words stay, without the link.
 """
 
 from __future__ import annotations
@@ -15,31 +16,41 @@ from nbformat.v4 import new_markdown_cell
 FOLDED_HEADING = {"jp-MarkdownHeadingCollapsed": True}
 LAST_HINT = "hint-direct"
 SECTION = re.compile(r"^## ")
-LABEL = re.compile(r"^\([\w-]+\)=$")
+LABEL = re.compile(r"^\(([\w-]+)\)= *$", re.M)
 FENCE = re.compile(r"^ *```")
+REFERENCE = re.compile(r"\{ref\}`([^`<]+?) *<([^`>]+)>`")
 
 
 def fold_diagnosis(cells: list[NotebookNode]) -> list[NotebookNode]:
     """`cells`, with what comes after the hints behind folded headings."""
-    found: list[NotebookNode] = []
+    above: list[NotebookNode] = []
+    below: list[NotebookNode] = []
     past_the_hints = False
     for cell in cells:
         if cell["cell_type"] != "markdown":
-            found.append(cell)
+            (below if below else above).append(cell)
             continue
         together = ""
         for section in sections(cell["source"]):
             if past_the_hints and SECTION.match(without_label(section)):
-                found += _markdown(together)
-                together = ""
-                heading, text = heading_and_text(section)
-                found.append(new_markdown_cell(heading, metadata=deepcopy(FOLDED_HEADING)))
-                found += _markdown(text)
+                (below if below else above).extend(_markdown(together))
+                heading, together = heading_and_text(section)
+                below.append(new_markdown_cell(heading, metadata=deepcopy(FOLDED_HEADING)))
             else:
                 together += section
             past_the_hints = past_the_hints or LAST_HINT in section
-        found += _markdown(together)
-    return found
+        (below if below else above).extend(_markdown(together))
+    _unlink(above, {label for cell in below for label in LABEL.findall(cell["source"])})
+    return above + below
+
+
+def _unlink(cells: list[NotebookNode], labels: set[str]) -> None:
+    """Leave the words of references to `labels`."""
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = REFERENCE.sub(
+                lambda match: match[1] if match[2] in labels else match[0], cell["source"]
+            )
 
 
 def _markdown(text: str) -> list[NotebookNode]:
