@@ -15,23 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from places import LAB, ROOT, WORK
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from minitrain.common.paths import store_root
 from minitrain.runs import experiments
 from minitrain.runs.store import Store
 
-ROOT = Path(__file__).resolve().parents[2]
-WORK = Path("_build") / "jupyterlab-test"
-LAB = "18-the-run-that-remembers"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 180  # seconds
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
     """A store of its own with the runs that the lab shows, but for one: that one is trained."""
-    folder = tmp_path_factory.mktemp("runs")
+    folder = tmp_path / "runs"
     shown = Store(store_root())
     for point in experiments.load(LAB).points()[1:]:
         if run := shown.find(point.config):
@@ -39,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def server(store: Path) -> Iterator[str]:
     """The address of the course, opened by the very program that `make lab` runs."""
     shutil.rmtree(ROOT / WORK, ignore_errors=True)
@@ -88,18 +86,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that may ask this machine only, and on which nothing may go wrong."""
-    complaints: list[str] = []
+def complaints() -> list[str]:
+    """What went wrong in the browser so far."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, server: str, complaints: list[str]) -> Iterator[Page]:
+    """The course, as it opens; it may ask this machine only."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE * 1000)
+    expect.set_options(timeout=PATIENCE * 1000)
     page = context.new_page()
     page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: _watch(request.url, complaints))
+    page.goto(server)
     yield page
     context.close()
-    assert not complaints
 
 
 def _watch(url: str, complaints: list[str]) -> None:
