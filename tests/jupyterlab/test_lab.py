@@ -61,7 +61,7 @@ def test_a_lab_from_the_first_page_to_the_answer(
 
 def run_all_stops_at_the_panel(page: Page, panel: Panel) -> None:
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
     choose(page, "Run", "Run All Cells")
     expect(panel.button("train")).to_be_visible()
     expect(panel.dead).to_be_hidden()
