@@ -112,11 +112,12 @@ def test_no_notebook_is_without_a_page() -> None:
 def test_a_stale_notebook_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = notebooks()[0]
-    monkeypatch.setattr(tool, "build", lambda _page: "changed")
+    page, other = notebooks()[:2]
+    changed = other.notebook_path.read_text(encoding="utf-8")
+    monkeypatch.setattr(tool, "build", lambda _page: changed)
     assert tool.main(["--check", str(page.path)]) == 1
     assert str(page.notebook_path.relative_to(ROOT)) in capsys.readouterr().out
-    assert page.notebook_path.read_text(encoding="utf-8") != "changed"
+    assert page.notebook_path.read_text(encoding="utf-8") != changed
 
 
 def test_pages_without_cells_get_no_notebook() -> None:
