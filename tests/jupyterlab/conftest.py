@@ -24,7 +24,7 @@ from minitrain.runs.store import Store
 from minitrain.runs.sweep import cost
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE = 600  # seconds; other programs may keep the cores busy
+PATIENCE = 240  # seconds; other programs may keep the cores busy
 
 
 @pytest.fixture
