@@ -7,19 +7,21 @@ READY := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
 
-.PHONY: book test lab notebooks lint library site nbval browser chromium lock clean
+.PHONY: book test lab notebooks lint library site nbval browser jupyterlab chromium lock clean
 
 book: $(READY)
 	$(BOOK)
 
+# The whole course in JupyterLab, on copies in work/: make lab OPTIONS="--no-browser --port 9000".
+OPTIONS ?=
 lab: $(READY)
-	$(BIN)/jupyter lab labs/
+	$(BIN)/python tools/lab.py $(OPTIONS)
 
 # The .ipynb beside every page, written anew from the page and the book's cache.
 notebooks: $(READY)
 	$(BIN)/python tools/notebooks.py
 
-test: lint book library site nbval browser
+test: lint book library site nbval browser jupyterlab
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,6 +46,10 @@ nbval: book
 
 browser: book chromium
 	$(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
+
+# A lab from its first cell to its last, in JupyterLab, in both languages.
+jupyterlab: book chromium
+	$(BIN)/pytest tests/jupyterlab -q
 
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

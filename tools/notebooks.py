@@ -4,8 +4,9 @@
 
 A page (MyST ``.md``) is the one source. Its ``.ipynb`` is what JupyterLab and launch buttons open
 and what ``pytest --nbval`` compares. It is executed through the book's own cache, so nothing runs
-twice; its outputs are stripped to the text that nbval compares; and what JupyterLab does not know
-(front matter, glue, citations) is resolved into plain text.
+twice; its outputs are stripped to the text that nbval compares and to small pictures of its
+figures, which nbval does not compare; what JupyterLab does not know (front matter, glue, citations)
+is resolved into plain text; and a lab's diagnosis is folded.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 from course.bibliography import LanguageNeutralStyle, references  # noqa: E402
+from course.card import split_front_matter  # noqa: E402
 from course.execution import docname_of, execute, fill_cache, seen_by_sphinx  # noqa: E402
 from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
+from folding import fold_diagnosis  # noqa: E402
 from minitrain.common.errors import UserError  # noqa: E402
 from minitrain.pages.show import HIDDEN, spaced  # noqa: E402
+from pictures import alike, small  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
@@ -42,7 +46,8 @@ OPTION = re.compile(r"^:([a-z]+): *(.*)\n", re.M)
 CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
 PAGE_LINK = re.compile(r"\]\(([^)\s:#]+\.md)(#[^)\s]*)?\)")
-HIDDEN_IMAGE = f"{HIDDEN}image/png"
+PICTURE = "image/png"
+HIDDEN_IMAGE = f"{HIDDEN}{PICTURE}"
 DROPPED = re.compile(r"image/|widget-view")
 REFERENCE = re.compile(r"\{ref\}`([^`<]+?) *<([^`>]+)>`")
 LABEL = re.compile(r"^\(([\w-]+)\)= *$", re.M)
@@ -84,15 +89,17 @@ def plain_text(output: NotebookNode, specification: str) -> str:
 
 
 def strip_output(output: NotebookNode) -> NotebookNode | None:
-    """The part of an output that nbval compares; None if nothing is left."""
+    """The part of an output that is kept: text, and a small picture; None if nothing is left."""
     if output["output_type"] in ("stream", "error"):
         return output
-    # nbval ignores images and widgets. It compares every other type, so none of these may be
+    # nbval ignores pictures and widgets. It compares every other type, so none of these may be
     # missing; the name under which glue(..., display=False) hides an image is such a type.
     if HIDDEN_IMAGE in output["data"]:
         name = output["metadata"]["scrapbook"]["name"]
         raise ValueError(f"glue({name!r}, ...): a figure needs display=True; see CONTRIBUTING.md")
     data = {kind: text for kind, text in output["data"].items() if not DROPPED.search(kind)}
+    if PICTURE in output["data"]:
+        data[PICTURE] = small(output["data"][PICTURE])
     if not data:
         return None
     kept = {"output_type": output["output_type"], "data": data, "metadata": {}}
@@ -206,6 +213,8 @@ def build(page: Path) -> str:
     executed, glued = execute(docname_of(page))
     resolver = Resolver(page, glued)
     counter = 0
+    if split_front_matter(page.read_text("utf-8"))[0].get("course", {}).get("kind") == "lab":
+        executed.cells = fold_diagnosis(executed.cells)
     for index, cell in enumerate(executed.cells):
         cell["id"] = f"cell-{index:03d}"
         if cell["cell_type"] == "markdown":
@@ -232,6 +241,22 @@ def build(page: Path) -> str:
     return nbformat.writes(executed, version=4) + "\n"
 
 
+def in_step(stored: str, built: str) -> bool:
+    """Whether a stored notebook is what was built now, its pictures drawn on whatever machine."""
+    if stored == built:
+        return True
+    (one, pictures), (other, new) = (_without_pictures(text) for text in (stored, built))
+    return one == other and len(pictures) == len(new) and all(map(alike, pictures, new))
+
+
+def _without_pictures(text: str) -> tuple[NotebookNode, list[str]]:
+    notebook = nbformat.reads(text, as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return notebook, [
+        output.data.pop(PICTURE) for output in outputs if PICTURE in output.get("data", {})
+    ]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the notebooks of the given pages; of all pages if none are given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -251,7 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
     for page in todo:
         notebook = page.with_suffix(".ipynb")
         text = build(page)
-        if notebook.exists() and notebook.read_text("utf-8") == text:
+        if notebook.exists() and in_step(notebook.read_text("utf-8"), text):
             continue
         stale.append(notebook.relative_to(ROOT))
         if not options.check:

@@ -1,4 +1,4 @@
-"""The notebook beside each page is what nbval compares: in step, executed, and only text."""
+"""The notebook beside each page is what JupyterLab opens and nbval compares: in step, executed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pages import ROOT, Page, all_pages, notebooks
 
 import notebooks as tool
 
+PNG = "image/png"
+FOLDED = "jp-MarkdownHeadingCollapsed"
+
 each_notebook = pytest.mark.parametrize("page", notebooks(), ids=lambda page: page.docname)
 
 
 @each_notebook
 def test_the_notebook_is_in_step_with_its_page(page: Page) -> None:
     assert page.notebook_path.exists(), "run make notebooks"
-    assert tool.build(page.path) == page.notebook_path.read_text(encoding="utf-8")
+    assert tool.in_step(page.notebook_path.read_text(encoding="utf-8"), tool.build(page.path))
 
 
 @each_notebook
@@ -30,15 +33,33 @@ def test_some_output_is_compared(page: Page) -> None:
 
 
 @each_notebook
-def test_outputs_are_text(page: Page) -> None:
-    kinds = {
-        kind
-        for cell in page.notebook.cells
-        for output in cell.get("outputs", [])
-        for kind in output.get("data", {})
-    }
-    assert not [kind for kind in kinds if "image/" in kind or "widget" in kind]
+def test_outputs_are_text_and_small_pictures(page: Page) -> None:
+    """A look at a notebook shows its figures; nbval ignores pictures, and compares the text."""
+    for cell in page.notebook.cells:
+        for output in cell.get("outputs", []):
+            kinds = set(output.get("data", {}))
+            assert not any("image/" in kind or "widget" in kind for kind in kinds - {PNG})
+            if PNG in kinds:
+                assert "text/plain" in kinds
+                assert len(output.data[PNG]) < 60_000
+            else:
+                assert "<Figure" not in output.get("data", {}).get("text/plain", "")
     assert "widgets" not in page.notebook.metadata
+
+
+@each_notebook
+def test_a_labs_diagnosis_is_folded(page: Page) -> None:
+    cells = page.notebook.cells
+    folded = [i for i, cell in enumerate(cells) if cell.metadata.get(FOLDED)]
+    if page.course.get("kind") != "lab":
+        assert not folded
+        return
+    (hints,) = (i for i, cell in enumerate(cells) if "hint-direct" in cell.source)
+    assert folded[0] == hints + 1
+    for i, cell in enumerate(cells):
+        if i > hints and re.search(r"^## ", cell.source, re.M):
+            assert i in folded
+            assert len(cell.source.splitlines()) <= 2  # the heading and its label
 
 
 @each_notebook
@@ -91,11 +112,12 @@ def test_no_notebook_is_without_a_page() -> None:
 def test_a_stale_notebook_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = notebooks()[0]
-    monkeypatch.setattr(tool, "build", lambda _page: "changed")
+    page, other = notebooks()[:2]
+    changed = other.notebook_path.read_text(encoding="utf-8")
+    monkeypatch.setattr(tool, "build", lambda _page: changed)
     assert tool.main(["--check", str(page.path)]) == 1
     assert str(page.notebook_path.relative_to(ROOT)) in capsys.readouterr().out
-    assert page.notebook_path.read_text(encoding="utf-8") != "changed"
+    assert page.notebook_path.read_text(encoding="utf-8") != changed
 
 
 def test_pages_without_cells_get_no_notebook() -> None:

@@ -19,7 +19,7 @@ from minitrain.training import generate as sampling
 def generate(
     name: RunArgument,
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help='The beginning, such as "go every day she ".')
+        str, typer.Argument(metavar="PROMPT", help='The beginning, such as "play every day she ".')
     ],
     temperature: Annotated[
         float,

@@ -88,6 +88,12 @@ MESSAGES: dict[str, dict[str, str]] = {
         "prompt_unknown": "prompt: not in the vocabulary: {unknown}",
         "temperature": "temperature: expected 0 or more",
         "generator": "temperature: to draw needs a generator",
+        # while runs are trained
+        "runs": "{finished}/{total} runs trained",
+        "runs_left": "{finished}/{total} runs trained, {left} left",
+        "runs_done": "{total}/{total} runs trained",
+        "about_seconds": "about {seconds} s",
+        "about_minutes": "about {minutes} min",
         # the panel
         "out_of_memory": "there is not enough memory for this run",
     },
@@ -164,6 +170,11 @@ MESSAGES: dict[str, dict[str, str]] = {
         "prompt_unknown": "prompt: no está en el vocabulario: {unknown}",
         "temperature": "temperature: tiene que ser 0 o más",
         "generator": "temperature: para sortear hace falta un generador",
+        "runs": "{finished}/{total} ejecuciones entrenadas",
+        "runs_left": "{finished}/{total} ejecuciones entrenadas, faltan {left}",
+        "runs_done": "{total}/{total} ejecuciones entrenadas",
+        "about_seconds": "unos {seconds} s",
+        "about_minutes": "unos {minutes} min",
         "out_of_memory": "no hay memoria suficiente para esta ejecución",
     },
 }

@@ -11,28 +11,15 @@ from typing import Any
 
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, session_language, shown
+from minitrain.labs import texts
+from minitrain.labs.judgement import Judgement, judge
 from minitrain.pages import plots, show
-from minitrain.runs import experiments
+from minitrain.runs import engines, experiments
+from minitrain.runs.notice import Watch
 from minitrain.runs.store import Progress, Run, Store, one_thread
 from minitrain.runs.sweep import run_all
-from minitrain.training.config import Config, assignment, check_leaf, flat, full_key, patched
+from minitrain.training.config import Config, patched
 from minitrain.training.grid import short
-from minitrain.training.loop import start, train
-
-_MESSAGES = {
-    "en": {
-        "same": "Healthy and broken both have {healthy} here: it is not this leaf.",
-        "unchanged": "That is the value that the broken run has already: nothing changes.",
-        "near": "That is the leaf that differs. With this value the run is yet another one.",
-        "fixed": "Found: with this one change the broken run is the healthy one, to the last bit.",
-    },
-    "es": {
-        "same": "La sana y la rota tienen las dos {healthy}: no es esa hoja.",
-        "unchanged": "Ese es el valor que ya tiene la rota: no cambia nada.",
-        "near": "Esa es la hoja que cambia. Con este valor sale otra ejecución distinta.",
-        "fixed": "Encontrado: con este único cambio, la ejecución rota es la sana, bit a bit.",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -75,14 +62,16 @@ class Lab:
         """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
         return experiments.load(self.experiment).config(variant, changes)
 
-    def runs(self, *variants: str) -> dict[str, list[Run]]:
+    def runs(self, *variants: str, watch: Watch | None = None) -> dict[str, list[Run]]:
         """The runs of each variant that the book shows, one for each of its seeds.
 
         If the store lacks any run that the experiment shows, all missing ones are trained now, in
-        one go: that keeps every core busy to the end, which several small calls would not.
+        one go: that keeps every core busy to the end, which several small calls would not. `watch`
+        is told how far that is (see `sweep.run_all`).
         """
         points = experiments.load(self.experiment).points()
-        found = list(zip(points, run_all(point.config for point in points), strict=True))
+        runs = run_all((point.config for point in points), watch=watch)
+        found = list(zip(points, runs, strict=True))
         return {v: [run for point, run in found if point.variant == v] for v in variants}
 
     def check(self, answer: str, progress: Progress | None = None) -> Check:
@@ -91,34 +80,32 @@ class Lab:
         A change that could matter is trained: the verdict is a comparison of fingerprints. Raises
         `UserError` for an answer that is no change of a config.
         """
-        short_key, value = assignment(answer, "answer")
-        key = full_key(short_key)
-        if key != short_key:
-            answer = f"{key}={answer.partition('=')[2].strip()}"
-        check_leaf(key, value, "answer")
-        healthy, broken = self.config(self.control), self.config(self.broken)
-        fixed = patched(broken, {key: value}, "answer")
-        right, before, after = flat(healthy)[key], flat(broken)[key], flat(fixed)[key]
-        if before == right:
-            return self._verdict(answer, False, f"{right} = {before}", "same", healthy=right)
-        if before == after:
-            return self._verdict(answer, False, f"{before} = {after}", "unchanged")
+        healthy = self.config(self.control)
+        judgement = judge(answer, healthy, self.config(self.broken))
+        values = judgement.values()
+        if judgement.contradicted == "same":
+            sides = f"{self.control} {values['healthy']} = {self.broken} {values['broken']}"
+            return _verdict(judgement, False, sides, "same")
+        if judgement.contradicted == "unchanged":
+            sides = f"{self.broken} {values['broken']} = {values['typed']}"
+            return _verdict(judgement, False, sides, "unchanged")
         target = Store().get(healthy, progress)
         # Trained here and now: the store would answer an equal config with the target itself. What
         # is recorded on the way changes nothing of the result, and takes time.
-        unrecorded = patched(fixed, {"eval_interval": fixed.steps})
+        repaired = judgement.repaired
+        unrecorded = patched(repaired, {"eval_interval": repaired.steps})
         with one_thread():
-            fingerprint = train(start(unrecorded), progress).fingerprint()
+            engine = engines.choose(unrecorded)
+            fingerprint = engine.train(engine.start(unrecorded), progress).fingerprint()
         found = fingerprint == target.fingerprint
         evidence = f"{short(fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
-        return self._verdict(answer, found, evidence, "fixed" if found else "near")
+        return _verdict(judgement, found, evidence, "fixed" if found else judgement.hint)
 
-    def _verdict(
-        self, answer: str, found: bool, evidence: str, message: str, **values: Any
-    ) -> Check:
-        language = session_language()
-        said = _MESSAGES[language][message].format(**values) if language else None
-        return Check(answer, found, evidence, said)
+
+def _verdict(judgement: Judgement, found: bool, evidence: str, message: str) -> Check:
+    language = session_language()
+    said = texts.fill(language, message, **judgement.values()) if language else None
+    return Check(judgement.text, found, evidence, said)
 
 
 # What a lab's tables show of a run: the quantity, and how to print it.

@@ -17,20 +17,28 @@ from tqdm import tqdm
 
 from minitrain.common.errors import UserError
 from minitrain.runs import store as store_module
+from minitrain.runs.notice import Standing, Watch, notebook_line
 from minitrain.runs.store import Progress, Run, Store
 from minitrain.training import corpus
 from minitrain.training.config import Config
 from minitrain.training.loop import Training
 
 SECONDS_TO_STOP = 10  # for a step, or a record, that is under way
+SECONDS_BEFORE_GUESSING = 2  # how long the rest will take
 SECONDS_BETWEEN_MESSAGES = 0.1  # whoever draws the bar takes its time from the cores that train
 
 
-def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
+def run_all(
+    configs: Iterable[Config], store: Store | None = None, watch: Watch | None = None
+) -> list[Run]:
     """The runs of `configs`, in their order; those that the store lacks are trained in parallel.
 
-    An exception in a process that trains is raised here. It, and Ctrl-C, end those processes too;
-    what is finished stays in the store, the rest resumes from its last checkpoint.
+    `watch` is told how far the training is; without it, a line in the reader's notebook says so,
+    where there is one.
+
+    An exception in a process that trains is raised here. It, one that `watch` raises, and Ctrl-C
+    end those processes too; what is finished stays in the store, the rest resumes from its last
+    checkpoint.
     """
     store = store or Store()
     wanted = list(configs)
@@ -39,7 +47,8 @@ def run_all(configs: Iterable[Config], store: Store | None = None) -> list[Run]:
         found = {config: store.find(config) for config in dict.fromkeys(wanted)}
         missing = [config for config, run in found.items() if run is None]
         if missing:
-            _train(missing, store)
+            with notebook_line() as line:
+                _train(missing, store, watch or line)
         runs = {config: run or store.get(config) for config, run in found.items()}
     return [runs[config] for config in wanted]
 
@@ -59,11 +68,12 @@ def cost(config: Config) -> int:
     return int(passes / 2 if config.arithmetic.dtype == "float32" else passes)
 
 
-def _train(configs: Sequence[Config], store: Store) -> None:
-    progress = _Progress(configs)
+def _train(configs: Sequence[Config], store: Store, watch: Watch | None) -> None:
+    progress = _Progress(configs, watch)
     with progress.bar:
         if len(configs) == 1:  # not worth the seconds that a new process takes to start
             store.get(configs[0], lambda training: progress.reach(configs[0], training.step))
+            progress.finish(configs[0])
         else:
             with _workers(min(len(configs), _cores()), store) as workers:
                 _share_out(configs, workers, progress)
@@ -237,15 +247,19 @@ def _cores() -> int:
 
 
 class _Progress:
-    """One bar for all runs, on a terminal only: how much of the estimated cost is behind us.
+    """How much of the estimated cost of all runs is behind us: a bar, on a terminal only, and
+    whoever watches.
 
     What turns out not to be needed is taken off the total: the steps of a resumed run that were
     done before, those that a diverged run leaves out. So the time left is that of real work.
     """
 
-    def __init__(self, configs: Sequence[Config]):
+    def __init__(self, configs: Sequence[Config], watch: Watch | None = None):
+        self.watch = watch
         self.left = {config: cost(config) for config in configs}
         self.total = sum(self.left.values())
+        self.spent = 0
+        self.began = time.monotonic()
         self.steps: dict[Config, int] = {}
         self.finished = 0
         self.bar: tqdm[Any] = tqdm(
@@ -261,13 +275,16 @@ class _Progress:
         """A run has made update number `step`."""
         if not self.steps:  # the processes have started: from here on, time is training
             self.bar.reset(self.total)
+            self.began = time.monotonic()
         if config not in self.steps:
             self._take_off(config, self._done(config, step - 1))
             self.steps[config] = step - 1
         done = self._done(config, step) - self._done(config, self.steps[config])
         self.steps[config] = step
         self.left[config] -= done
+        self.spent += done
         self.bar.update(done)
+        self._tell()
 
     def finish(self, config: Config) -> None:
         """A run is in the store."""
@@ -285,3 +302,14 @@ class _Progress:
 
     def _show(self) -> None:
         self.bar.set_postfix_str(f"{self.finished}/{len(self.left)} runs")
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.watch:
+            self.watch(Standing(self.finished, len(self.left), self._seconds_left()))
+
+    def _seconds_left(self) -> float | None:
+        seconds = time.monotonic() - self.began
+        if self.spent == 0 or seconds < SECONDS_BEFORE_GUESSING:
+            return None
+        return seconds * (self.total - self.spent) / self.spent

@@ -11,7 +11,7 @@ from minitrain.training.corpus import CONTEXT, decode, encode, vocabulary
 from minitrain.training.model import GPT
 
 STOP = "."
-SMOKE_TEST = "go every day she "  # what every report of a run completes
+SMOKE_TEST = "play every day she "  # what every report of a run completes
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[Config]]:
     """What `run_all` hands over for training, which then happens here, one after the other."""
     calls: list[list[Config]] = []
 
-    def train_here(configs: Sequence[Config], store: Store) -> None:
+    def train_here(configs: Sequence[Config], store: Store, watch: object) -> None:
         calls.append(list(configs))
         for config in reversed(configs):
             store.get(config)
