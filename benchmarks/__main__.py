@@ -71,6 +71,7 @@ def compare_steps(rounds: int, steps: int) -> None:
         contestants.float32(),
         contestants.transformers(),
         contestants.jax(),
+        contestants.kernel(),
     ]
     for contestant in entered:  # warm-up: JAX compiles once for each length of a batch
         turn(contestant.step, 5 * steps)

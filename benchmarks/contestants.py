@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from minitrain.runs import engines
 from minitrain.training import corpus, loop
 from minitrain.training.config import Config, patched
 from minitrain.training.model import build_model, language_model_loss
@@ -34,6 +35,12 @@ def minitrain() -> Contestant:
     """Float64 on the grid, through the very function that trains every run of the course."""
     training = loop.start(CONFIG)
     return Contestant("minitrain, float64 + grid", lambda: loop.advance(training))
+
+
+def kernel() -> Contestant:
+    """The same run by the course's kernel in C."""
+    memory = engines.kernel().start(CONFIG).memory
+    return Contestant("the course's kernel, float64 + grid", memory.advance)
 
 
 def _with_torch_adamw(
