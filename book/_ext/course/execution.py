@@ -1,7 +1,8 @@
 """How pages are executed: through one cache, several at once.
 
-jupyter-cache recognises a notebook by its code cells. It cannot see that a change in ``src/``, ``kernel/`` or
-``experiments/`` changes what these cells print, so all three are part of the cache's path.
+jupyter-cache recognises a notebook by its code cells. It cannot see that a change in ``src/``,
+``kernel/`` or ``experiments/`` changes what these cells print, so all three are part of the cache's
+path.
 
 myst-nb executes a page when Sphinx reads it, one page after the other, and most pages keep one core
 busy. So before Sphinx reads, two things happen on all cores: the runs that the experiments list and
