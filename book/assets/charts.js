@@ -19,7 +19,7 @@ window.course = window.course || {};
 
 window.course.charts = (() => {
   const DASHES = [[], [8, 4], [2, 4], [10, 4, 2, 4], [5, 3], [14, 4]];
-  const ROWS = 100; // at most about so many in the table
+  const ROWS = 101; // at most about so many in the table
 
   /** A number as short as four significant digits allow. */
   const format = (value) => {

@@ -143,6 +143,7 @@ def test_what_a_recipe_forgets_is_the_librarys(
 def test_the_panel_takes_the_place_of_the_picture(panel: Locator, page: Page, name: str) -> None:
     figure = page.locator(f".explorable-{name} > figure")
     expect(figure.locator("img")).to_be_hidden()
+    expect(page.locator(".explorable-no-script")).to_be_hidden()
     expect(figure.locator("figcaption")).to_be_visible()
     expect(panel.locator("canvas").first).to_be_visible()
 
@@ -249,7 +250,7 @@ def test_without_scripts_there_is_a_picture_and_a_word(
     still.goto(f"{files}/{language}/{PAGES[name]}.html")
     box = still.locator(f".explorable-{name}")
     expect(box.locator("figure img")).to_be_visible()
-    expect(box.locator("noscript")).to_contain_text("JavaScript")
+    expect(box.get_by_text("JavaScript")).to_be_visible()
     expect(box.locator(".explorable-panel")).to_have_count(0)
 
 

@@ -64,8 +64,7 @@ def markup(explorable: Explorable, language: str) -> str:
     data = json.dumps(description(explorable, language), ensure_ascii=False).replace("</", "<\\/")
     said = escape(COMMON[language].no_script)
     return (
-        f'<noscript><p class="explorable-status">{said}</p></noscript>'
-        f'<script type="application/json">{data}</script>'
+        f'<p class="explorable-no-script">{said}</p><script type="application/json">{data}</script>'
     )
 
 
