@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
 
-.PHONY: book test lab notebooks lint library site nbval browser jupyterlab chromium lock clean
+.PHONY: book test lab notebooks lint library site nbval browser jupyterlab chromium emulators lock clean
 
 book: $(READY)
 	$(BOOK)
@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 # Library tests train in processes of their own; one thread each keeps them out of each other's way.
-library: $(READY)
+library: $(READY) emulators
 	$(ONE_THREAD) $(BIN)/pytest tests/minitrain -n 2 --dist loadfile -q
 
 site: book
@@ -55,6 +55,12 @@ chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q chromium; } || \
 	{ echo "make: the browser tests need Chromium; install it and run again" >&2; exit 2; }
+
+# The kernel on other processors, emulated. Without the emulators these tests are skipped.
+emulators:
+	@command -v qemu-aarch64-static qemu-riscv64-static >/dev/null || \
+	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q qemu-user-static; } || \
+	echo "make: no qemu-user-static: the kernel is not tested on emulated processors" >&2
 
 $(READY): requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
