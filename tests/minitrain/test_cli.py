@@ -18,7 +18,6 @@ import psutil
 import pytest
 import torch
 
-from minitrain.command_line import checking
 from minitrain.command_line.main import main
 from minitrain.runs import code, experiments, sweep
 from minitrain.runs.store import Store, read_run
@@ -92,7 +91,7 @@ def write_grid(folder: Path, steps: int) -> str:
 def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process: starting others takes seconds."""
 
-    def train(configs: Sequence[Config], store: Store) -> None:
+    def train(configs: Sequence[Config], store: Store, _watch: object) -> None:
         for config in configs:
             store.get(config)
 
@@ -471,16 +470,20 @@ def test_a_run_may_be_named_by_its_address(minitrain: Call, tmp_path: Path) -> N
     values = short_run(minitrain)
     done = minitrain("verify", Path(str(values["run_dir"])).name)
     assert done.returncode == 0
-    assert done.stdout == f"holds: {values['fingerprint']}\n"
+    assert done.stdout == (
+        f"holds: {values['fingerprint']}  (trained by kernel, again by pytorch)\n"
+    )
+    by_kernel = minitrain("verify", str(values["run_dir"]), "--engine=kernel", "--json")
+    assert json.loads(by_kernel.stdout)["verified_by"] == "kernel"
 
 
 def test_verify_says_when_a_fingerprint_does_not_hold(
     minitrain: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = short_run(minitrain)
-    start = checking.start
+    start = loop.start
     monkeypatch.setattr(
-        checking, "start", lambda config, device: start(patched(config, {"seed": 1}), device)
+        loop, "start", lambda config, device: start(patched(config, {"seed": 1}), device)
     )
     done = minitrain("verify", str(values["run_dir"]))
     assert done.returncode == 1
@@ -627,6 +630,10 @@ BAD = {
     "a run and a list": (["verify", "a", "--all"], "verify: name one RUN, or say --all"),
     "nothing to verify": (["verify"], "verify: name one RUN, or say --all"),
     "no run to verify": (["verify", "--sample=0"], "--sample '0'"),
+    "another engine": (
+        ["verify", "--all", "--engine=jax"],
+        "--engine 'jax': expected pytorch or kernel",
+    ),
     "another device": (["train", EXPERIMENT, "--device=tpu"], "--device 'tpu': expected cpu or"),
     "an experiment of nobody": (
         ["verify", "--experiment=nowhere"],

@@ -1,5 +1,6 @@
 """A lab's check proves what it says, and speaks the reader's language only to a reader."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from minitrain.common.errors import UserError
 from minitrain.labs import lab as labs
 from minitrain.labs import texts, workbench
 from minitrain.labs.lab import Lab
+from minitrain.runs import engines
 from minitrain.runs.store import Store
-from minitrain.training import loop
 from minitrain.training.config import flat, patched
 
 CONFIG = """
@@ -121,7 +122,9 @@ def test_the_check_compares_a_run_trained_now_not_the_stored_one_with_itself(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.check("optimizer.weight_decay=1.0")
-    monkeypatch.setattr(labs, "start", lambda config: loop.start(patched(config, {"seed": 1})))
+    kernel = engines.kernel()
+    other = replace(kernel, start=lambda config: kernel.start(patched(config, {"seed": 1})))
+    monkeypatch.setattr(engines, "choose", lambda config: other)
     assert not lab.check("optimizer.weight_decay=1.0").found
 
 

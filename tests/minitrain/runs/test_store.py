@@ -64,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small: MakeConfig) -> Run
 def half_way(tmp_path_factory: pytest.TempPathFactory, small: MakeConfig) -> Path:
     """A checkpoint of step 20 of the same config. Not to be touched: copy it."""
     path = tmp_path_factory.mktemp("half") / "checkpoint.safetensors"
-    checkpoint.save(stopped_at(20, small()), 1.5, path)
+    checkpoint.save(stopped_at(20, small()), 1.5, "pytorch", path)
     return path
 
 
@@ -101,9 +101,10 @@ def stopped_at(step: int, config: Config) -> Training:
 # ------------------------------------------------------------------------- reading what was written
 
 
-def test_a_run_is_read_as_it_was_trained(store: Store, small: MakeConfig) -> None:
+def test_a_run_is_read_as_it_was_trained(tmp_path: Path, small: MakeConfig) -> None:
     config = small(eval_interval=10)
     training = loop.train(loop.start(config))
+    store = Store(tmp_path / "runs", engine="pytorch")
     run = store.get(config)
 
     assert run.config == config
@@ -242,10 +243,10 @@ def test_a_run_resumed_from_a_checkpoint_of_any_step_ends_the_same(
         Config(), SMALL | {"eval_interval": 15, "optimizer.weight_decay": weight_decay}
     )
     path = tmp_path_factory.mktemp("resume") / "checkpoint.safetensors"
-    checkpoint.save(stopped_at(step, config), 12.5, path)
+    checkpoint.save(stopped_at(step, config), 12.5, "pytorch", path)
 
-    resumed, seconds = checkpoint.load(config, path)
-    assert (resumed.step, seconds) == (step, 12.5)
+    resumed, seconds, engine = checkpoint.load(config, path, loop.start)
+    assert (resumed.step, seconds, engine) == (step, 12.5, "pytorch")
     loop.train(resumed)
 
     whole = loop.train(loop.start(config))
@@ -277,7 +278,7 @@ def test_seconds_count_what_was_spent_before_the_interruption(
 ) -> None:
     (store.root / ".partial").mkdir(parents=True)
     partial = store.root / ".partial" / f"{address(small())}.safetensors"
-    checkpoint.save(stopped_at(5, small()), 1000.0, partial)
+    checkpoint.save(stopped_at(5, small()), 1000.0, "pytorch", partial)
     assert store.get(small()).seconds > 1000
 
 
@@ -558,7 +559,7 @@ def test_a_damaged_checkpoint_is_detected(
     how, arguments = damage
     how(path, *arguments)
     with pytest.raises(DamagedFile, match=str(path)):
-        checkpoint.load(small(), path)
+        checkpoint.load(small(), path, loop.start)
 
 
 def test_a_zero_that_changed_its_sign_is_damage_too(half_way: Path, small: MakeConfig) -> None:
@@ -570,7 +571,7 @@ def test_a_zero_that_changed_its_sign_is_damage_too(half_way: Path, small: MakeC
     path = half_way.with_name("signed.safetensors")
     path.write_bytes(content)
     with pytest.raises(DamagedFile):
-        checkpoint.load(small(), path)
+        checkpoint.load(small(), path, loop.start)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_run_starts_again(
@@ -761,7 +762,7 @@ def test_a_run_that_was_about_to_diverge_can_be_resumed(
     assert whole.diverged
     assert whole.step > 6
     partial = store.root / ".partial" / f"{address(config)}.safetensors"
-    checkpoint.save(stopped_at(whole.step, config), 0.0, partial)
+    checkpoint.save(stopped_at(whole.step, config), 0.0, "pytorch", partial)
     run = store.get(config)
     assert "training from the start" not in caplog.text
     assert (run.steps, run.diverged) == (whole.step, True)
