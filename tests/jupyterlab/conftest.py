@@ -25,6 +25,7 @@ from minitrain.runs.sweep import cost
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 240  # seconds; other programs may keep the cores busy
+SECONDS_TO_STOP = 20
 
 
 @pytest.fixture
@@ -63,6 +64,11 @@ def server(store: Path) -> Iterator[str]:
             yield f"http://localhost:{port}/?token={token}"
         finally:
             process.terminate()
+            try:
+                process.wait(SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                # A server that is told to stop while a kernel restarts waits for it for ever.
+                process.kill()
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
