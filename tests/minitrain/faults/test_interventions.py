@@ -157,5 +157,6 @@ def test_clipping_at_one_rescales_even_the_last_gradient(runs: list[Run]) -> Non
 
 def test_the_smoke_test_cannot_tell_the_best_run_from_the_worst(frame: pd.DataFrame) -> None:
     best, worst = (frame.loc[frame["test_loss"].agg(end)] for end in ("idxmin", "idxmax"))
-    assert best["completion"] == worst["completion"] == "go."
+    assert best["completion"] != "plays."
+    assert worst["completion"] != "plays."
     assert worst["test_loss"] > 2 * best["test_loss"]
