@@ -58,7 +58,7 @@ chromium:
 
 # The kernel on other processors, emulated. Without the emulators these tests are skipped.
 emulators:
-	@command -v qemu-aarch64-static >/dev/null || \
+	@command -v qemu-aarch64-static qemu-riscv64-static >/dev/null || \
 	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q qemu-user-static; } || \
 	echo "make: no qemu-user-static: the kernel is not tested on emulated processors" >&2
 

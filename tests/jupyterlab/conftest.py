@@ -16,14 +16,13 @@ from pathlib import Path
 
 import pytest
 from places import LAB, ROOT, WORK
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from minitrain.common.paths import store_root
 from minitrain.runs import experiments
 from minitrain.runs.store import Store
 from minitrain.runs.sweep import cost
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 240  # seconds; other programs may keep the cores busy
 SECONDS_TO_STOP = 20
 
@@ -82,16 +81,6 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.5)
     pytest.fail("JupyterLab does not start; see _build/jupyterlab-test.log", pytrace=False)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium: ``CHROMIUM`` names another one than the system's."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
