@@ -44,6 +44,7 @@ def test_outside_a_readers_notebook_nobody_watches(monkeypatch: pytest.MonkeyPat
     with notebook_line() as watch:
         assert watch is None
     monkeypatch.setenv("JPY_SESSION_NAME", "labs/es/lab.ipynb")  # but no notebook
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: None)
     with notebook_line() as watch:
         assert watch is None
 
