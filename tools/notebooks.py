@@ -36,12 +36,13 @@ from course.languages import DEFAULT_LANGUAGE, language_of  # noqa: E402
 from course.strings import STRINGS  # noqa: E402
 from folding import fold_diagnosis  # noqa: E402
 from minitrain.common.errors import UserError  # noqa: E402
+from minitrain.labs.page_texts import PAGE  # noqa: E402
 from minitrain.pages.show import HIDDEN, spaced  # noqa: E402
 from pictures import alike, small  # noqa: E402
 
 GLUE_ROLE = re.compile(r"\{glue(?::|:text|:any)?\}`([^`]+)`")
 GLUE_DIRECTIVE = re.compile(r"^```+\{glue:?[a-z]*\} *(\S+) *\n(.*?)^```+ *$", re.M | re.S)
-EXPLORABLE = re.compile(r"^(`{4,})\{explorable\} *\S+ *\n(.*?)^\1 *$", re.M | re.S)
+PANEL = re.compile(r"^(`{4,})\{(explorable|trainer)\} *\S+ *\n(?::.*\n)*(.*?)^\1 *$", re.M | re.S)
 OPTION = re.compile(r"^:([a-z]+): *(.*)\n", re.M)
 CITATION = re.compile(r"\{footcite:[a-z]+\}`([^`]+)`")
 BIBLIOGRAPHY = re.compile(r"^```+\{footbibliography\} *\n```+ *$", re.M)
@@ -131,8 +132,7 @@ class Resolver:
     def resolve(self, source: str) -> str:
         """Everything but references to figures."""
         steps: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
-            # In JupyterLab the cell above shows a panel of its own; what is left is the caption.
-            (EXPLORABLE, lambda match: match[2]),
+            (PANEL, self._panel),
             (GLUE_DIRECTIVE, self._directive),
             (GLUE_ROLE, self._value),
             (CITATION, self._citation),
@@ -159,6 +159,13 @@ class Resolver:
         if key not in self.glued:
             raise KeyError(f"{self.page}: nothing is glued as {key!r}")
         return plain_text(self.glued[key], specification)
+
+    def _panel(self, match: re.Match[str]) -> str:
+        """What stands in the panel's place: the cell above draws an explorable's own panel."""
+        content = match[3].strip()
+        if match[2] == "explorable" or not content:
+            return content
+        return f"{PAGE[self.language]['in_notebook']} {content}"
 
     def _directive(self, match: re.Match[str]) -> str:
         """A figure stays the output of its cell; its caption and alt text become text."""

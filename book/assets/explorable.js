@@ -13,13 +13,13 @@ window.course.explorables = (() => {
   const QUIET = 700; // milliseconds without a move before anything is said
   const SLIDER_STEPS = 200;
   const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+  const { element, fill, shortened } = course.dom;
   const compute = {};
   let mounted = 0;
 
   /** What a reader typed that cannot be: one line, as the library would say it. */
   class Problem extends Error {
     constructor(panel, source, key, value, limit) {
-      const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
       const reason = fill(panel.messages[key], { limit });
       super(
         fill(panel.messages.at, { source, reason: fill(panel.messages.got, { reason, value }) }),
@@ -27,22 +27,15 @@ window.course.explorables = (() => {
     }
   }
 
-  const element = (name, attributes = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
-
   /** A number as one types it: short, and exactly the same number. */
   const typed = (value) =>
     Math.abs(value) >= 1e6 ? value.toExponential().replace("e+", "e") : String(value);
 
   const parse = (panel, handle, text) => {
     const plain = text.trim().replace("−", "-");
-    const problem = (key, limit) => new Problem(panel, handle.symbol, key, shown(text), limit);
+    const problem = (key, limit) => new Problem(panel, handle.symbol, key, shortened(text), limit);
     if (!NUMBER.test(plain)) {
-      throw new Problem(panel, handle.symbol, "number", `'${shown(text)}'`);
+      throw new Problem(panel, handle.symbol, "number", `'${shortened(text)}'`);
     }
     const value = Number(plain);
     if (!Number.isFinite(value)) throw problem("finite");
@@ -51,8 +44,6 @@ window.course.explorables = (() => {
     if (value > handle.most) throw problem("at_most", handle.most_text);
     return value;
   };
-
-  const shown = (text) => (text.length > 80 ? `${text.slice(0, 38)}...${text.slice(-38)}` : text);
 
   // The slider and its number; the same as `value_at` and `position_of` of the library's handles.
   const valueAt = ({ slide: [low, high], log, whole }, position) => {

@@ -77,7 +77,7 @@ def test_nothing_is_written_to_stderr(page: Page) -> None:
 @each_notebook
 def test_prose_holds_nothing_that_only_the_book_understands(page: Page) -> None:
     prose = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "markdown")
-    for mark in ("{glue", "{footcite", "{footbibliography", "{explorable"):
+    for mark in ("{glue", "{footcite", "{footbibliography", "{explorable", "{trainer"):
         assert mark not in prose
 
 

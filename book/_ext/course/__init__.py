@@ -25,6 +25,7 @@ from . import (
     prompts,
     repository,
     search,
+    trainer,
 )
 
 MODULES = (
@@ -44,6 +45,7 @@ MODULES = (
     prompts,
     repository,
     search,
+    trainer,
 )
 
 

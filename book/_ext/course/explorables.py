@@ -31,7 +31,7 @@ from .languages import DEFAULT_LANGUAGE, language_of
 
 CLASS = "explorable"
 CHART_STYLES = ("vendor/uplot/uPlot.min.css", "charts.css")
-CHART_SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "charts.js")
+CHART_SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "dom.js", "charts.js")
 SAID = ("at", "got", "number", "finite", "whole_number", "at_least", "at_most", "less_than")
 """The library's messages that the panel uses too."""
 

@@ -1,0 +1,246 @@
+"""``{trainer}``: a panel that trains runs in the reader's browser, with the course's own kernel.
+
+````{trainer} 18-learning-rate-range
+:variant: peak-4.9e-3
+:leaves: seed optimizer.learning_rate schedule.warmup_steps
+:set: eval_interval=20
+:over: peak-1.4e-3 peak-6e-2
+:curves: val_loss, learning_rate
+
+What stands here without JavaScript, and in the notebook of the page.
+````
+
+The argument is the experiment, ``variant`` the run that the panel begins with, and ``leaves`` what
+a reader may change. ``set`` changes leaves for the panel alone. ``over`` are the variants whose
+runs are drawn behind the reader's, those of ``seeds`` or all. ``map`` names two leaves: the runs of
+the experiment become a table over their values, and the reader's are put into it. With ``lab`` (the
+variant with the fault) in place of ``variant``, the panel is that of a lab: every leaf may be
+changed, and an answer is checked.
+
+Scripts are loaded by the pages that have a panel, and by no others; the kernel by the first run.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from minitrain.common.errors import UserError
+from minitrain.common.messages import MESSAGES
+from minitrain.kernel import binding, build
+from minitrain.labs import curves, judgement
+from minitrain.labs.lab import Lab
+from minitrain.labs.leaves import rules
+from minitrain.labs.page_texts import PAGE
+from minitrain.labs.texts import TEXTS
+from minitrain.runs import engines, experiments, fingerprints
+from minitrain.runs.code import training_code
+from minitrain.runs.experiments import Point
+from minitrain.runs.run import Run
+from minitrain.runs.sweep import run_all
+from minitrain.training.config import Config, assignment, flat
+from minitrain.training.grid import short
+from minitrain.training.metrics import KINDS, SLICES
+
+from .explorables import CHART_SCRIPTS, CHART_STYLES
+from .languages import DEFAULT_LANGUAGE, language_of
+
+CLASS = "trainer"
+SCRIPTS = ("config.js", "judgement.js", "runs.js", "trainer.js")
+STYLE = "trainer.css"
+WORKER = "trainer-worker.js"
+# Vectors, compressed, for nearly everybody; plain and without vectors for older browsers.
+KERNELS = {"trainer-kernel.js": True, "trainer-kernel-old.js": False}
+SAID = (
+    *("at", "field", "got", "did_you_mean", "unknown_key", "section", "twice", "key_value"),
+    *("whole_number", "number", "truth", "one_of", "finite", "list", "too_few", "too_many"),
+    *("at_least", "more_than", "at_most", "less_than", "heads", "warmup"),
+    *("not_yaml", "yaml_number", "about_seconds", "about_minutes"),
+)
+"""The library's messages that the panel uses too."""
+OPTIONS = ("variant", "lab", "leaves", "set", "over", "seeds", "curves", "map")
+DIGITS = 4  # of a recorded value: as many as a chart shows
+
+
+def description(experiment: str, options: dict[str, str], language: str) -> dict[str, Any]:
+    """All that one panel has to know, as JSON values. `UserError` for options that do not fit."""
+    loaded = experiments.load(experiment)
+    changes = dict(assignment(one, "set") for one in options.get("set", "").split())
+    lab = Lab(experiment, options["lab"]) if "lab" in options else None
+    variant = lab.broken if lab else options.get("variant", "")
+    over = [lab.control, lab.broken] if lab else options.get("over", "").split()
+    seeds = [int(seed) for seed in options.get("seeds", "").split()]
+    points = loaded.points(over, seeds=seeds, changes=changes) if over else []
+    runs = run_all(_configs(points))
+    shown = [name.strip() for name in options.get("curves", "val_loss, train_loss").split(",")]
+    return {
+        "experiment": experiment,
+        "texts": {**TEXTS[language], **PAGE[language]},
+        "messages": {key: MESSAGES[language][key] for key in SAID},
+        "rules": rules(),
+        "leaves": options.get("leaves", "").split(),
+        "variant": variant,
+        "sealed": _sealed(
+            {"config": flat(loaded.config(variant, changes)), "lab": lab and _lab(lab)}
+        ),
+        "names": {} if lab else _names(experiment),
+        "recorded": [_recorded(*one) for one in zip(points, runs, strict=True)],
+        "curves": [curves.NAMES[curves.NAMES.index(name)] for name in shown],
+        "map": _map(loaded.points(), options["map"].split()) if "map" in options else None,
+        "quantities": curves.NAMES,
+        "near": judgement.NEAR,
+        "highest_rate": engines.HIGHEST_RATE,
+        "code": training_code(),
+    }
+
+
+def _configs(points: Sequence[Point]) -> list[Config]:
+    return [point.config for point in points]
+
+
+def _lab(lab: Lab) -> dict[str, Any]:
+    """What the answer is compared with: the healthy config, and the fingerprints of both."""
+    locked = fingerprints.read().fingerprints
+    ends = {
+        name: [locked[fingerprints.label(point)] for point in points]
+        for name, variant in (("healthy", lab.control), ("broken", lab.broken))
+        for points in [experiments.load(lab.experiment).points([variant])]
+    }
+    return {
+        "control": lab.control,
+        "broken": lab.broken,
+        "config": flat(lab.config(lab.control)),
+        "ends": ends,
+    }
+
+
+def _sealed(values: dict[str, Any]) -> str:
+    """Coded: whoever looks for a word in a page's source should not read a lab's answer."""
+    return _base64(json.dumps(values, separators=(",", ":")).encode())
+
+
+def _names(experiment: str) -> dict[str, str]:
+    """The runs of an experiment by fingerprint, as the lock file calls them."""
+    locked = fingerprints.read().fingerprints
+    labels = map(fingerprints.label, experiments.load(experiment).points())
+    return {short(locked[label]): label.partition(" ")[2] for label in reversed(list(labels))}
+
+
+def _recorded(point: Point, run: Run) -> dict[str, Any]:
+    """The curves of one of the book's runs; `None` where a record has no such number."""
+    rows = [curves.values(record) for record in run.records]
+    return {
+        "variant": point.variant,
+        "seed": point.seed,
+        "fingerprint": short(run.fingerprint),
+        "steps": [record.step for record in run.records],
+        "values": {name: [_rounded(row.get(name)) for row in rows] for name in curves.NAMES},
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def _map(points: Sequence[Point], keys: Sequence[str]) -> dict[str, Any]:
+    """The last validation loss of an experiment's runs, by the values of two leaves."""
+    found: dict[tuple[Any, ...], list[float]] = {}
+    for point, run in zip(points, run_all(_configs(points)), strict=True):
+        place = tuple(flat(point.config)[key] for key in keys)
+        found.setdefault(place, []).append(run.last.val_loss)
+    cells = [[*place, _rounded(sum(losses) / len(losses))] for place, losses in found.items()]
+    return {"keys": list(keys), "quantity": "val_loss", "cells": cells}
+
+
+def kernel_script(simd: bool, worker: str) -> str:
+    """What all panels share: the kernel, the corpus, and the text of their worker."""
+    packed = (lambda data: gzip.compress(data, 9, mtime=0)) if simd else bytes
+    shared = {
+        "zipped": simd,
+        "module": _base64(packed(build.web_assembly(simd))),
+        "items": _base64(packed(packed_items())),
+        "worker": worker,
+        "slices": SLICES,
+        "kinds": KINDS,
+    }
+    return f"course.runs.arrived({json.dumps(shared)});\n"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def packed_items() -> bytes:
+    """The corpus as the kernel takes it, in 16 bits a number: none needs more."""
+    return binding.items().astype("<u2").tobytes()
+
+
+class TrainerDirective(SphinxDirective):
+    """A box with the panel's description, which ``trainer.js`` makes live."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = dict.fromkeys(OPTIONS, directives.unchanged_required)
+
+    def run(self) -> list[nodes.Node]:
+        language = language_of(self.env.docname) or DEFAULT_LANGUAGE
+        try:
+            about = description(self.arguments[0], self.options, language)
+        except (UserError, ValueError, KeyError) as error:
+            raise self.error(f"trainer: {error}") from error
+        for path in (build.folder(), fingerprints.folder()):
+            for file in path.rglob("*.[cylh]*"):
+                self.env.note_dependency(str(file))
+        # No text can end the script early.
+        data = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        box = nodes.container(classes=[CLASS], is_div=True, course_trainer=True)
+        off = f'<p class="trainer-off">{escape(PAGE[language]["off"])}</p>'
+        said = f'<script type="application/json">{data}</script>'
+        box += nodes.raw("", off + said, format="html")
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def write_kernels(app: Sphinx, exception: Exception | None) -> None:
+    """Write the scripts that a panel loads when it trains beside the other static files."""
+    if exception or app.builder.format != "html":
+        return
+    worker = (Path(app.confdir) / "assets" / WORKER).read_text("utf-8")
+    for name, simd in KERNELS.items():
+        target = Path(app.outdir) / "_static" / name
+        target.write_text(kernel_script(simd, worker), encoding="utf-8")
+
+
+def on_page_context(
+    app: Sphinx,
+    _pagename: str,
+    _template: str,
+    _context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    """Load what the page needs, in this order: all scripts are classic ones, and deferred."""
+    boxes = doctree.findall(nodes.container) if doctree else ()
+    if not any(box.get("course_trainer") for box in boxes):
+        return
+    for style in (*CHART_STYLES, STYLE):
+        app.add_css_file(style)
+    for priority, script in enumerate((*CHART_SCRIPTS, *SCRIPTS), start=920):
+        app.add_js_file(script, priority=priority, defer="defer")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect this module to Sphinx."""
+    app.add_directive("trainer", TrainerDirective)
+    app.connect("html-page-context", on_page_context)
+    app.connect("build-finished", write_kernels)

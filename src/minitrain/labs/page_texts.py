@@ -1,0 +1,86 @@
+"""What only the panel in the page says (the directive ``{trainer}``); the rest is in `texts`.
+
+What stands in braces is filled in by the page.
+"""
+
+PAGE: dict[str, dict[str, str]] = {
+    "en": {
+        "off": "Here a panel trains the model in your browser. It needs JavaScript and WebAssembly,"
+        " and one of them is missing.",
+        "in_notebook": "On the book's page there is a panel here, which trains in the browser.",
+        "title": "Train it in this page",
+        "title_lab": "Your turn, in this page",
+        "as_it_is": "The config is that of {name}; there is nothing to set.",
+        "pause": "Pause",
+        "resume": "Go on",
+        "runs": "Your runs",
+        "run": "run {number}",
+        "unchanged_run": "as it is",
+        "show": "Draw {run}",
+        "of_run": "{action}: {run}",
+        "waiting": "Waiting for a free core…",
+        "running": "step {step} of {steps}, {rate} steps a second, {left} left",
+        "paused": "Paused at step {step} of {steps}.",
+        "stopped_run": "Stopped at step {step} of {steps}.",
+        "is_book": "That is the fingerprint of the book's run {name}.",
+        "is_new": "The book shows no run with this fingerprint.",
+        "diverged_run": "It diverged.",
+        "hot": "Above a learning rate of {limit} this program may come out a bit apart from"
+        " PyTorch.",
+        "download": "run.json",
+        "link": "Link",
+        "remove": "Remove",
+        "clear": "Remove all",
+        "kept": "Finished runs stay in this browser.",
+        "not_kept": "This browser keeps no more runs: remove some, or download what you need.",
+        "curve": "Curve",
+        "table": "The values as a table",
+        "step_axis": "step",
+        "map": "{quantity} after the last step. Book: mean over its seeds. In bold: yours.",
+        "covers": "The page trains float64 on the grid, without autocast. Everything else is for"
+        " JupyterLab.",
+        "too_much_memory": "This run needs more memory than the GiB that the page may take.",
+        "failed": "The training did not start in this browser: {detail}",
+    },
+    "es": {
+        "off": "Aquí hay un panel que entrena el modelo en tu navegador. Necesita JavaScript y"
+        " WebAssembly, y falta uno de los dos.",
+        "in_notebook": "En la página del libro hay aquí un panel que entrena en el navegador.",
+        "title": "Entrénalo en esta página",
+        "title_lab": "Tu turno, en esta página",
+        "as_it_is": "La configuración es la de {name}; no hay nada que ajustar.",
+        "pause": "Pausar",
+        "resume": "Seguir",
+        "runs": "Tus ejecuciones",
+        "run": "ejecución {number}",
+        "unchanged_run": "tal cual",
+        "show": "Dibujar {run}",
+        "of_run": "{action}: {run}",
+        "waiting": "Esperando un núcleo libre…",
+        "running": "paso {step} de {steps}, {rate} pasos por segundo, faltan {left}",
+        "paused": "En pausa en el paso {step} de {steps}.",
+        "stopped_run": "Detenida en el paso {step} de {steps}.",
+        "is_book": "Es la huella de la ejecución {name} del libro.",
+        "is_new": "Ninguna ejecución del libro tiene esta huella.",
+        "diverged_run": "Divergió.",
+        "hot": "Con una tasa de aprendizaje superior a {limit}, este programa puede apartarse un"
+        " bit de PyTorch.",
+        "download": "run.json",
+        "link": "Enlace",
+        "remove": "Quitar",
+        "clear": "Quitarlas todas",
+        "kept": "Las ejecuciones terminadas se quedan en este navegador.",
+        "not_kept": "En este navegador no caben más ejecuciones: quita alguna, o descarga lo que"
+        " necesites.",
+        "curve": "Curva",
+        "table": "Los valores en una tabla",
+        "step_axis": "paso",
+        "map": "{quantity} tras el último paso. Libro: media de sus semillas. En negrita: las"
+        " tuyas.",
+        "covers": "La página entrena en float64 sobre la rejilla, sin autocast. Todo lo demás se"
+        " entrena en JupyterLab.",
+        "too_much_memory": "Esta ejecución necesita más memoria que el GiB que puede ocupar la"
+        " página.",
+        "failed": "El entrenamiento no arrancó en este navegador: {detail}",
+    },
+}
