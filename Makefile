@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 BOOK := $(BIN)/jupyter-book build book/ -W --keep-going
 
-.PHONY: book test lab notebooks lint library site nbval browser jupyterlab chromium emulators lock clean
+.PHONY: book test lab notebooks lint library site nbval browser jupyterlab chromium firefox emulators lock clean
 
 book: $(READY)
 	$(BOOK)
@@ -44,7 +44,7 @@ nbval: book
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	$(BIN)/pytest --nbval --nbval-cell-timeout 900 $(PAGES) -n 2 --dist loadfile -q
 
-browser: book chromium
+browser: book chromium firefox
 	$(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
 
 # A lab from its first cell to its last, in JupyterLab, in both languages.
@@ -55,6 +55,12 @@ chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q chromium; } || \
 	{ echo "make: the browser tests need Chromium; install it and run again" >&2; exit 2; }
+
+# Another maker's browser. Without it one test is skipped.
+firefox:
+	@command -v firefox-esr firefox >/dev/null || \
+	{ command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q firefox-esr; } || \
+	echo "make: no Firefox: the panel is tested in Chromium alone" >&2
 
 # The kernel on other processors, emulated. Without the emulators these tests are skipped.
 emulators:

@@ -206,6 +206,41 @@ def test_compare_writes_one_page_that_needs_no_network(minitrain: Call, tmp_path
     assert "schedule.final_fraction" not in html
 
 
+def test_compare_takes_the_run_json_that_a_page_saves(minitrain: Call, tmp_path: Path) -> None:
+    folder = str(short_run(minitrain, "--variant", "control")["run_dir"])
+    alone = tmp_path / "run.json"
+    alone.write_bytes((Path(folder) / "run.json").read_bytes())
+    page = tmp_path / "page.html"
+    done = minitrain("compare", folder, str(alone), "-o", str(page))
+    assert done.returncode == 0, done.stderr
+    assert str(alone) in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "not JSON"),
+        (lambda text: text.replace('\n "steps": ', '\n "steps": 1'), "steps"),
+        (lambda text: text.replace('"form"', '"forms"'), "parts"),
+        (lambda text: text.replace('"adamw"', '"adams"'), "optimizer.name"),
+        (lambda _text: "[]", "run"),
+    ],
+)
+def test_a_run_json_that_is_none_is_one_line(
+    minitrain: Call, tmp_path: Path, damage: Callable[[str], str], said: str
+) -> None:
+    folder = str(short_run(minitrain, "--variant", "control")["run_dir"])
+    alone = tmp_path / "run.json"
+    text = (Path(folder) / "run.json").read_text(encoding="utf-8")
+    alone.write_text(damage(text), encoding="utf-8")
+    done = minitrain("compare", folder, str(alone), "-o", str(tmp_path / "page.html"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"minitrain: {alone}: not a run: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_a_page_says_what_it_is_and_shows_names_as_they_are(
     minitrain: Call, tmp_path: Path
 ) -> None:

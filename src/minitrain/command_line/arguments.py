@@ -15,11 +15,16 @@ from minitrain.common.errors import UserError
 from minitrain.runs import experiments, table
 from minitrain.runs.checkpoint import DamagedFile
 from minitrain.runs.experiments import Experiment
+from minitrain.runs.run import read_result
 from minitrain.runs.store import Run, Store, read_run
 from minitrain.training.config import assignment
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's folder, or its name in the store.")
+]
+ResultArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder, its name in the store, or a run.json."),
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -131,6 +136,16 @@ def find_run(name: str) -> Run:
         raise UserError(f"{name or repr(name)}: no such run")
     try:
         return read_run(path)
+    except DamagedFile as damage:
+        raise UserError(f"{name}: not a run: {damage}") from None
+
+
+def find_result(name: str) -> Run:
+    """A run as `find_run` finds it, or the `run.json` of one that a page trained."""
+    if not _mode(Path(name), stat.S_ISREG):
+        return find_run(name)
+    try:
+        return read_result(Path(name))
     except DamagedFile as damage:
         raise UserError(f"{name}: not a run: {damage}") from None
 

@@ -8,7 +8,7 @@ import torch
 import typer
 
 from minitrain.command_line import arguments
-from minitrain.command_line.arguments import AsJson, RunArgument
+from minitrain.command_line.arguments import AsJson, ResultArgument, RunArgument
 from minitrain.command_line.streams import out
 from minitrain.common.errors import UserError
 from minitrain.common.files import write_atomically
@@ -56,14 +56,14 @@ def generate(
 
 
 def compare(
-    left: RunArgument,
-    right: RunArgument,
+    left: ResultArgument,
+    right: ResultArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path(
         "dashboard-compare.html"
     ),
 ) -> None:
     """Overlay two runs on one self-contained HTML page."""
-    runs = {name: arguments.find_run(name) for name in (left, right)}
+    runs = {name: arguments.find_result(name) for name in (left, right)}
     if len(runs) < 2:
         raise UserError(f"compare: both runs are {left}; name two")
     target = arguments.check_page(output)

@@ -97,11 +97,12 @@ class Memory:
     """One training in the kernel: its state, and views of its parameters as PyTorch tensors.
 
     values, first_moment and second_moment: (P,) float64, those that decay, then those that are
-    spared, in the kernel's own memory: who writes to them writes to the training.
+    spared, in the kernel's own memory: who writes to them writes to the training. flags: of the
+    compiler, after ours (see `build.library`).
     """
 
-    def __init__(self, config: Config):
-        self._library = _library()
+    def __init__(self, config: Config, *flags: str):
+        self._library = _library(*flags)
         numbers = np.array(leaves(config), dtype=np.float64)
         size = int(self._library.minitrain_bytes(numbers.ctypes.data))
         self._bytes = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
@@ -131,6 +132,10 @@ class Memory:
         """One update; returns the status after it."""
         return int(self._library.minitrain_advance(self._at))
 
+    def fingerprint(self) -> str:
+        """The fingerprint of the parameters that were measured last."""
+        return ctypes.string_at(self._library.minitrain_fingerprint(self._at), 32).hex()
+
     @property
     def step(self) -> int:
         return int(self._library.minitrain_step(self._at))
@@ -157,7 +162,7 @@ class Memory:
             update_norms=updates if step else {},
             gradient_scales=scales if step else {},
             accuracy={name: accuracy for name, (_, _, accuracy) in evaluations.items()},
-            fingerprint=ctypes.string_at(self._library.minitrain_fingerprint(self._at), 32).hex(),
+            fingerprint=self.fingerprint(),
         )
 
 
@@ -177,9 +182,9 @@ def _by_kind(numbers: Iterator[float], kinds: set[str]) -> dict[str, float]:
 
 
 @cache
-def _library() -> Any:
+def _library(*flags: str) -> Any:
     """The compiled kernel with the types of its functions. Raises `NoCompiler`."""
-    path = build.library()
+    path = build.library(*flags)
     try:
         library: Any = ctypes.CDLL(str(path))
     except OSError as error:

@@ -4,7 +4,7 @@ import io
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from html import escape
@@ -22,11 +22,12 @@ from minitrain.labs.judgement import outcome
 from minitrain.labs.lab import Check, Lab
 from minitrain.pages import plots
 from minitrain.runs.notice import Standing, duration
-from minitrain.runs.store import Run, Store
+from minitrain.runs.store import Store
 from minitrain.training.config import Config, assignment, check_leaf, flat, full_key, patched
 from minitrain.training.grid import short
 from minitrain.training.loop import Training
 
+SECONDS_BETWEEN_PICTURES = 1.5  # of a run that goes on; to draw one takes a third of a second
 SECONDS_BETWEEN_SIGNS = 0.2  # of life, while a run trains; each is a message to the browser
 
 Mood = Literal["", "good", "bad"]
@@ -178,12 +179,21 @@ class Workbench:
 
     def _train(self) -> None:
         config = self._edited()
-        self._say(self._text("training"))
-        run = Store().get(config, self._on_step)
-        self._pace = Pace()
         variants = (self.lab.control, self.lab.broken)
         others = self.lab.runs(*variants, watch=self._on_standing)
-        self._draw({**others, self._text("yours"): [run]})
+        self._pace = Pace()
+        self._say(self._text("training"))
+        drawn = time.monotonic()
+
+        def on_step(training: Training) -> None:
+            nonlocal drawn
+            self._on_step(training)
+            if len(training.records) > 1 and time.monotonic() > drawn + SECONDS_BETWEEN_PICTURES:
+                self._draw({**others, self._text("yours"): (training,)})
+                drawn = time.monotonic()
+
+        run = Store().get(config, on_step)
+        self._draw({**others, self._text("yours"): (run,)})
         found = outcome(run, *(others[variant] for variant in variants))
         result = self._text(
             "result",
@@ -245,14 +255,14 @@ class Workbench:
         self.bar.layout.visibility = "visible"
         self.progress.value = escape(text)
 
-    def _draw(self, runs: dict[str, list[Run]]) -> None:
+    def _draw(self, runs: Mapping[str, Sequence[plots.Recorded]]) -> None:
         with plots.figure(3) as (fig, axes):
             plots.curves(axes[0], runs, plots.gap, "val_loss − train_loss")
             plots.curves(axes[1], runs, plots.embedding_norm, "‖token_embedding‖")
             plots.curves(axes[2], runs, plots.val_loss, "val_loss")
             axes[0].legend(frameon=False)
             # All begin far above where they end, and the end is what tells them apart.
-            ends = [run.last.val_loss for seeds in runs.values() for run in seeds]
+            ends = [run.records[-1].val_loss for seeds in runs.values() for run in seeds]
             finite = [loss for loss in ends if math.isfinite(loss)]
             if finite:
                 axes[2].set_ylim(0.8 * min(finite), 1.5 * max(finite))

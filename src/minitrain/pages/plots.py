@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -24,6 +24,13 @@ Quantity = Callable[[Record], float]
 
 Group = Mapping[str, Sequence[Run]]
 """Runs by label; the runs of one label differ in their seed alone."""
+
+
+class Recorded(Protocol):
+    """What has records: a run, or a training that goes on."""
+
+    @property
+    def records(self) -> Sequence[Record]: ...
 
 
 def train_loss(record: Record) -> float:
@@ -71,7 +78,7 @@ def figure(columns: int = 1, height: float = 3.2) -> Iterator[tuple[Figure, list
             plt.close(fig)
 
 
-def curves(ax: Axes, runs: Group, quantity: Quantity, name: str) -> None:
+def curves(ax: Axes, runs: Mapping[str, Sequence[Recorded]], quantity: Quantity, name: str) -> None:
     """`quantity` against the step: one line for each run, one style for each label."""
     for (label, seeds), style in zip(runs.items(), STYLES, strict=False):
         for i, run in enumerate(seeds):

@@ -41,7 +41,8 @@ class Run:
     """A finished run, as read from disk.
 
     engine: what trained it, one of `engines.NAMES`, or "both". seconds: the time that its training
-    took, all told. checksum: SHA-256 of the file of its parameters.
+    took, all told. checksum: SHA-256 of the file of its parameters, or None if only the `run.json`
+    is here, as a page of the book hands it out.
     """
 
     path: Path
@@ -53,7 +54,7 @@ class Run:
     seconds: float
     engine: str
     records: tuple[Record, ...]
-    checksum: str
+    checksum: str | None
 
     def __repr__(self) -> str:
         last = self.last
@@ -105,16 +106,30 @@ def read_run(path: Path) -> Run:
     """
     content = _checked(path)
     values = _values(path / _RUN, content[_RUN])
+    run = _run(path, path / _RUN, values, sha256(content[_PARAMETERS]))
+    parameters = _tensors(path / _PARAMETERS, content[_PARAMETERS])
+    _check_tensors(path, parameters, run.config)
+    if fingerprint(parameters) != values.fingerprint:
+        raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
+    return run
+
+
+def read_result(file: Path) -> Run:
+    """What a lone `run.json` says: a run without its parameters, which nothing can check it by.
+
+    Raises `DamagedFile` if it is not such a file.
+    """
+    return _run(file.parent, file, _values(file, _read(file)), None)
+
+
+def _run(path: Path, file: Path, values: "_Values", checksum: str | None) -> Run:
+    """The run that `values`, read from `file`, describe, if they go together."""
     try:
         config = parse(values.config, "config")
     except UserError as error:
-        raise DamagedFile(path / _RUN, str(error)) from None
-    parameters = _tensors(path / _PARAMETERS, content[_PARAMETERS])
-    _check_tensors(path, parameters, config)
-    if fingerprint(parameters) != values.fingerprint:
-        raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
+        raise DamagedFile(file, str(error)) from None
     records = tuple(Record(**_with_nan(record.model_dump())) for record in values.records)
-    _check_numbers(path / _RUN, values, config, records)
+    _check_numbers(file, values, config, records)
     return Run(
         path=path,
         config=config,
@@ -125,7 +140,7 @@ def read_run(path: Path) -> Run:
         seconds=values.seconds,
         engine=values.engine,
         records=records,
-        checksum=sha256(content[_PARAMETERS]),
+        checksum=checksum,
     )
 
 

@@ -4,13 +4,12 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import wasmtime
 
 from minitrain.kernel import binding, build
+from minitrain.kernel.sandbox import Sandbox
 from minitrain.runs import engines
 from minitrain.training.config import Config, patched
 
@@ -47,8 +46,7 @@ def test_another_processor_emulated(processor: str, expected: list[str]) -> None
     if emulator is None:
         pytest.skip("needs the Debian package qemu-user-static")
     host = Path(__file__).with_name("host.c")
-    # Without vectors, the compiler says of a loop that it did not unroll it: slower, and no fault.
-    flags = ["-target", f"{processor}-linux-musl", "-static", "-Wno-pass-failed"]
+    flags = ["-target", f"{processor}-linux-musl", "-static"]
     flags += [f"-I{build.folder()}"]
     program = build.compiled(flags, f"host-{processor}", source=host)
     done = subprocess.run(
@@ -64,32 +62,26 @@ def test_another_processor_emulated(processor: str, expected: list[str]) -> None
 @pytest.mark.parametrize("simd", [True, False])
 def test_web_assembly(simd: bool, expected: list[str]) -> None:
     """Under wasmtime, a runtime without a browser; browsers are the browser tests'."""
-    store = wasmtime.Store()
-    module = wasmtime.Module(store.engine, build.web_assembly(simd))
-    assert not module.imports, "the kernel asks its host for nothing"
-    exports: Any = wasmtime.Instance(store, module, []).exports(store)
-    memory = exports["memory"]
-
-    def call(name: str, *arguments: Any) -> Any:
-        return exports[f"minitrain_{name}"](store, *arguments)
-
-    config = (exports["__heap_base"].value(store) + 63) // 64 * 64
-    items = config + 64 * 4
-    training = (items + binding.items().nbytes + 63) // 64 * 64
-    memory.grow(store, items // 65536 + 2)
-    memory.write(store, numbers(), config)
-    memory.write(store, binding.items().astype("<i4").tobytes(), items)
-    memory.grow(store, int(call("bytes", config)) // 65536 + 2)
-    at = call("start", training, config, items)
-    found, status = [], call("record", at)
+    sandbox = Sandbox(CONFIG, simd)
+    found, status = [], sandbox.record()
     while True:
         if status & binding.RECORDED:
-            where = call("fingerprint", at)
-            found.append(bytes(memory.read(store, where, where + 32)).hex())
-        if call("step", at) == CONFIG.steps:
+            found.append(sandbox.fingerprint())
+        if sandbox.step == CONFIG.steps:
             break
-        status = call("advance", at)
+        status = sandbox.advance()
     assert found == expected
+
+
+def test_a_sandbox_grows_to_what_a_run_needs() -> None:
+    wide = patched(CONFIG, {"model.d_model": 128, "model.n_layer": 3, "steps": 2000})
+    native = binding.Memory(wide)
+    sandbox = Sandbox(wide)
+    for training in (native, sandbox):
+        training.advance()
+        training.record()
+    assert sandbox.fingerprint() == native.fingerprint()
+    assert sandbox.first_moment.shape == tuple(native.first_moment.shape)
 
 
 def test_little_endian_numbers_are_what_the_hosts_hand_over() -> None:

@@ -1,6 +1,8 @@
 """What Python and C have to agree on is the same on both sides."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,14 @@ from minitrain.kernel import binding, build
 from minitrain.training import corpus
 from minitrain.training.config import Config, flat, patched
 from minitrain.training.metrics import KINDS, SLICES
+
+
+@pytest.mark.parametrize(
+    "compile_it",
+    [build.library, partial(build.web_assembly, True), partial(build.web_assembly, False)],
+)
+def test_the_compiler_has_nothing_to_say(compile_it: Callable[..., object]) -> None:
+    compile_it(*build.STRICT)
 
 
 def header(name: str) -> str:
