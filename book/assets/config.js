@@ -17,6 +17,7 @@ window.course.config = (() => {
   // What may mean two things in YAML is an error (see `strict_yaml`).
   const AMBIGUOUS = /^[-+]?(0[\d_]+|0[xob][\da-f_]*|\d+(:[0-5]?\d)+(\.[\d_]*)?)$/i;
   const MOST_DIGITS = 30;
+  const LONGEST = 80; // characters of a value that a message shows
   const CLOSE = 0.7; // how alike two names must be for one to be meant by the other
   const WORDS = { "": null, "~": null, null: null, true: true, false: false };
 
@@ -35,10 +36,19 @@ window.course.config = (() => {
     return text.includes(".") ? text : `${text}.0`;
   };
 
-  const pythonText = (text) => {
+  const quoted = (text) => {
     const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
     const escaped = text.replace(/\\/g, "\\\\").replace(/\n/g, "\\n").replace(/\t/g, "\\t");
     return quote + (quote === "'" ? escaped.replace(/'/g, "\\'") : escaped) + quote;
+  };
+
+  /** A text as a message shows it: quoted, and without its middle if it is long, as by reprlib. */
+  const pythonText = (text) => {
+    const whole = quoted(text.slice(0, LONGEST));
+    if (whole.length <= LONGEST) return whole;
+    const [before, after] = [(LONGEST - 3) >> 1, (LONGEST - 2) >> 1];
+    const ends = quoted(text.slice(0, before) + text.slice(-after));
+    return `${ends.slice(0, before)}...${ends.slice(-after)}`;
   };
 
   const wordValue = (value) => ({
@@ -50,8 +60,8 @@ window.course.config = (() => {
 
   /** One value without brackets around it, as YAML reads it. */
   const scalar = (written, ambiguous) => {
-    const quoted = /^'((?:[^']|'')*)'$/.exec(written) || /^"([^"\\]*)"$/.exec(written);
-    if (quoted) return textValue(written[0] === "'" ? quoted[1].replace(/''/g, "'") : quoted[1]);
+    const inQuotes = /^'((?:[^']|'')*)'$/.exec(written) || /^"([^"\\]*)"$/.exec(written);
+    if (inQuotes) return textValue(written[0] === "'" ? inQuotes[1].replace(/''/g, "'") : inQuotes[1]);
     if (Object.hasOwn(WORDS, written)) return wordValue(WORDS[written]);
     if (AMBIGUOUS.test(written)) throw ambiguous(written);
     if (WHOLE.test(written)) {
@@ -142,7 +152,7 @@ window.course.config = (() => {
 
     /** "learning_rate=0.003" as a key and a typed value; `option` is who asks. */
     const assignment = (text, option) => {
-      const source = `${option} ${shortened(pythonText(text))}`;
+      const source = `${option} ${pythonText(text)}`;
       const equals = text.indexOf("=");
       const key = text.slice(0, Math.max(0, equals)).trim();
       if (!key) throw new Problem(say("at", { source, reason: messages.key_value }));
@@ -174,6 +184,7 @@ window.course.config = (() => {
     /** A config with some leaves replaced by typed values; the first thing wrong, in its order. */
     const patched = (config, changes, source) => {
       const made = { ...config };
+      const written = (key) => changes[key]?.text ?? String(config[key]);
       for (const [key, typed] of Object.entries(changes)) {
         checkLeaf(key, typed, source);
         made[key] = plain(typed);
@@ -181,13 +192,15 @@ window.course.config = (() => {
       for (const key of keys) {
         const found = changes[key] && fault(changes[key], rules[key]);
         if (found) throw at(source, key + found[3], got(say(found[0], found[1]), found[2]));
-        const [n_head, d_model] = [made["model.n_head"], made["model.d_model"]];
-        if (key === "model.tied_embedding" && d_model % n_head) {
-          throw at(source, "model", say("heads", { n_head, d_model }));
+        if (key === "model.tied_embedding" && made["model.d_model"] % made["model.n_head"]) {
+          const values = { n_head: written("model.n_head"), d_model: written("model.d_model") };
+          throw at(source, "model", say("heads", values));
         }
       }
-      const [warmup_steps, steps] = [made["schedule.warmup_steps"], made.steps];
-      if (warmup_steps >= steps) throw at(source, "config", say("warmup", { warmup_steps, steps }));
+      if (made["schedule.warmup_steps"] >= made.steps) {
+        const values = { warmup_steps: written("schedule.warmup_steps"), steps: written("steps") };
+        throw at(source, "config", say("warmup", values));
+      }
       return made;
     };
 

@@ -27,6 +27,7 @@ window.course.runs = (() => {
 
   // ------------------------------------------------------------------------------------- the kernel
 
+  /** Called by the kernel's script, with what it brings. */
   const arrived = (kernel) => {
     shared = kernel;
   };

@@ -178,7 +178,7 @@
     const series = (name) => [
       ...about.recorded.map((one) => ({
         label: `${one.variant} ${one.seed}`, x: one.steps, style: variants.indexOf(one.variant), faint: true,
-        values: one.values[name],
+        values: one.values[about.quantities.indexOf(name)],
       })),
       ...runs().map((one) => ({
         label: one.name, x: one.result.records.map((record) => record.step),

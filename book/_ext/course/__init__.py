@@ -24,6 +24,7 @@ from . import (
     numbering,
     prompts,
     repository,
+    scripts,
     search,
     trainer,
 )
@@ -44,6 +45,7 @@ MODULES = (
     numbering,
     prompts,
     repository,
+    scripts,
     search,
     trainer,
 )

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rjsmin
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -69,8 +70,13 @@ SAID = (
     *("not_yaml", "yaml_number", "about_seconds", "about_minutes"),
 )
 """The library's messages that the panel uses too."""
+ELSEWHERE = {
+    *("preparing", "missing", "step_left", "stopping", "stopped", "alt", "dead", "your_turn"),
+    *("off", "in_notebook"),
+}
+"""Sentences that the script of the panel never says."""
 OPTIONS = ("variant", "lab", "leaves", "set", "over", "seeds", "curves", "map")
-DIGITS = 4  # of a recorded value: as many as a chart shows
+DIGITS = 4  # of a recorded value: as many as a chart shows; a share of forms has three
 
 
 def description(experiment: str, options: dict[str, str], language: str) -> dict[str, Any]:
@@ -86,7 +92,11 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
     shown = [name.strip() for name in options.get("curves", "val_loss, train_loss").split(",")]
     return {
         "experiment": experiment,
-        "texts": {**TEXTS[language], **PAGE[language]},
+        "texts": {
+            key: text
+            for key, text in {**TEXTS[language], **PAGE[language]}.items()
+            if key not in ELSEWHERE
+        },
         "messages": {key: MESSAGES[language][key] for key in SAID},
         "rules": rules(),
         "leaves": options.get("leaves", "").split(),
@@ -138,19 +148,22 @@ def _names(experiment: str) -> dict[str, str]:
 
 
 def _recorded(point: Point, run: Run) -> dict[str, Any]:
-    """The curves of one of the book's runs; `None` where a record has no such number."""
+    """The curves of one of the book's runs, in the order of `curves.NAMES`."""
     rows = [curves.values(record) for record in run.records]
     return {
         "variant": point.variant,
         "seed": point.seed,
         "fingerprint": short(run.fingerprint),
         "steps": [record.step for record in run.records],
-        "values": {name: [_rounded(row.get(name)) for row in rows] for name in curves.NAMES},
+        "values": [
+            [_rounded(row.get(name), 3 if name.startswith("accuracy") else DIGITS) for row in rows]
+            for name in curves.NAMES
+        ],
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(f"{value:.{DIGITS}g}")
+def _rounded(value: float | None, digits: int = DIGITS) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.{digits}g}")
 
 
 def _map(points: Sequence[Point], keys: Sequence[str]) -> dict[str, Any]:
@@ -165,11 +178,14 @@ def _map(points: Sequence[Point], keys: Sequence[str]) -> dict[str, Any]:
 
 def kernel_script(simd: bool, worker: str) -> str:
     """What all panels share: the kernel, the corpus, and the text of their worker."""
-    packed = (lambda data: gzip.compress(data, 9, mtime=0)) if simd else bytes
+
+    def packed(data: bytes) -> str:
+        return _base64(gzip.compress(data, 9, mtime=0) if simd else data)
+
     shared = {
         "zipped": simd,
-        "module": _base64(packed(build.web_assembly(simd))),
-        "items": _base64(packed(packed_items())),
+        "module": packed(build.web_assembly(simd)),
+        "items": packed(packed_items()),
         "worker": worker,
         "slices": SLICES,
         "kinds": KINDS,
@@ -216,7 +232,7 @@ def write_kernels(app: Sphinx, exception: Exception | None) -> None:
     """Write the scripts that a panel loads when it trains beside the other static files."""
     if exception or app.builder.format != "html":
         return
-    worker = (Path(app.confdir) / "assets" / WORKER).read_text("utf-8")
+    worker = rjsmin.jsmin((Path(app.confdir) / "assets" / WORKER).read_text("utf-8"))
     for name, simd in KERNELS.items():
         target = Path(app.outdir) / "_static" / name
         target.write_text(kernel_script(simd, worker), encoding="utf-8")
