@@ -172,7 +172,8 @@ def _read(
         return None
     section = _section_of(table)
     under = app.env.temp_data["course_measured_under"]
-    sections = list(doctree.findall(nodes.section))
+    # Those that have a heading: the content of an exercise is a section too.
+    sections = [one for one in doctree.findall(nodes.section) if _has_heading(one)]
     for node in row[2].findall(nodes.inline):
         heading = under.get(node.get("glued"), 0)
         if 0 < heading < len(sections):
@@ -186,6 +187,10 @@ def _read(
         section=section[0].astext(),
         digest=hashlib.sha256(row.pformat().encode()).hexdigest()[:16],
     )
+
+
+def _has_heading(section: nodes.section) -> bool:
+    return isinstance(section.parent, nodes.document | nodes.section)
 
 
 def _section_of(node: nodes.Node) -> nodes.section:

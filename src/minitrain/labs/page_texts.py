@@ -5,8 +5,8 @@ What stands in braces is filled in by the page.
 
 PAGE: dict[str, dict[str, str]] = {
     "en": {
-        "off": "Here a panel trains the model in your browser. It needs JavaScript and WebAssembly,"
-        " and one of them is missing.",
+        "off": "Here would be a panel that trains the model in your browser. It needs JavaScript"
+        " and WebAssembly, and one of them is missing.",
         "in_notebook": "On the book's page there is a panel here, which trains in the browser.",
         "title": "Train it in this page",
         "title_lab": "Your turn, in this page",
@@ -23,10 +23,10 @@ PAGE: dict[str, dict[str, str]] = {
         "paused": "Paused at step {step} of {steps}.",
         "stopped_run": "Stopped at step {step} of {steps}.",
         "is_book": "That is the fingerprint of the book's run {name}.",
-        "is_new": "The book shows no run with this fingerprint.",
+        "is_new": "The book shows no run with this fingerprint: it is yours alone.",
         "diverged_run": "It diverged.",
-        "hot": "Above a learning rate of {limit} this program may come out a bit apart from"
-        " PyTorch.",
+        "hot": "Above a learning rate of {limit}, a parameter may land one step of the grid beside"
+        " PyTorch's, and then the fingerprint is another.",
         "download": "run.json",
         "link": "Link",
         "remove": "Remove",
@@ -39,11 +39,11 @@ PAGE: dict[str, dict[str, str]] = {
         "map": "{quantity} after the last step. Book: mean over its seeds. In bold: yours.",
         "covers": "The page trains float64 on the grid, without autocast. Everything else is for"
         " JupyterLab.",
-        "too_much_memory": "This run needs more memory than the GiB that the page may take.",
+        "too_much_memory": "This run needs more than the 1 GiB of memory that the page may take.",
         "failed": "The training did not start in this browser: {detail}",
     },
     "es": {
-        "off": "Aquí hay un panel que entrena el modelo en tu navegador. Necesita JavaScript y"
+        "off": "Aquí iría un panel que entrena el modelo en tu navegador. Necesita JavaScript y"
         " WebAssembly, y falta uno de los dos.",
         "in_notebook": "En la página del libro hay aquí un panel que entrena en el navegador.",
         "title": "Entrénalo en esta página",
@@ -61,10 +61,10 @@ PAGE: dict[str, dict[str, str]] = {
         "paused": "En pausa en el paso {step} de {steps}.",
         "stopped_run": "Detenida en el paso {step} de {steps}.",
         "is_book": "Es la huella de la ejecución {name} del libro.",
-        "is_new": "Ninguna ejecución del libro tiene esta huella.",
+        "is_new": "Ninguna ejecución del libro tiene esta huella: es solo tuya.",
         "diverged_run": "Divergió.",
-        "hot": "Con una tasa de aprendizaje superior a {limit}, este programa puede apartarse un"
-        " bit de PyTorch.",
+        "hot": "Con una tasa de aprendizaje superior a {limit}, un parámetro puede quedar a un paso"
+        " de rejilla del de PyTorch, y entonces la huella es otra.",
         "download": "run.json",
         "link": "Enlace",
         "remove": "Quitar",
@@ -79,7 +79,7 @@ PAGE: dict[str, dict[str, str]] = {
         " tuyas.",
         "covers": "La página entrena en float64 sobre la rejilla, sin autocast. Todo lo demás se"
         " entrena en JupyterLab.",
-        "too_much_memory": "Esta ejecución necesita más memoria que el GiB que puede ocupar la"
+        "too_much_memory": "Esta ejecución necesita más del GiB de memoria que puede ocupar la"
         " página.",
         "failed": "El entrenamiento no arrancó en este navegador: {detail}",
     },

@@ -67,9 +67,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "missing": "Se entrenan las ejecuciones del laboratorio que aún no están guardadas…",
         "step": "paso {step} de {steps}",
         "step_left": "paso {step} de {steps}, faltan {left}",
-        "stopping": "Se detiene al acabar este paso…",
+        "stopping": "Se detendrá al terminar este paso…",
         "stopped": "Detenida. Entrena de nuevo para seguir desde el último punto guardado.",
-        "stopped_check": "Detenida antes de tener algo que comparar. Comprueba de nuevo para"
+        "stopped_check": "Detenida antes de tener algo que comparar. Pulsa «Comprobar» para"
         " empezar otra vez.",
         "result": "{fingerprint}: pérdida de entrenamiento {train_loss}, pérdida de validación"
         " {val_loss}.",
@@ -85,7 +85,8 @@ TEXTS: dict[str, dict[str, str]] = {
         " poco mayor.",
         "near_lower": "{key} es la hoja que cambia, y {typed} está cerca: el valor sano es un"
         " poco menor.",
-        "another_value": "{key} es la hoja que cambia. Con {typed} sale otra ejecución distinta.",
+        "another_value": "{key} es la hoja que cambia. Con {typed} sale una ejecución que"
+        " no es la sana.",
         "fixed": "Encontrado: con este único cambio, la ejecución rota es la sana, bit a bit.",
         "dead": "El panel no está conectado a ningún kernel (se reinició, o acabas de abrir este"
         " cuaderno). Ejecuta de nuevo las celdas de arriba y después esta: Run > Run All Above"
