@@ -72,6 +72,7 @@ def compare_steps(rounds: int, steps: int) -> None:
         contestants.transformers(),
         contestants.jax(),
         contestants.kernel(),
+        contestants.web_assembly(),
     ]
     for contestant in entered:  # warm-up: JAX compiles once for each length of a batch
         turn(contestant.step, 5 * steps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from minitrain.kernel.sandbox import Sandbox
 from minitrain.runs import engines
 from minitrain.training import corpus, loop
 from minitrain.training.config import Config, patched
@@ -41,6 +42,11 @@ def kernel() -> Contestant:
     """The same run by the course's kernel in C."""
     memory = engines.kernel().start(CONFIG).memory
     return Contestant("the course's kernel, float64 + grid", memory.advance)
+
+
+def web_assembly() -> Contestant:
+    """The same kernel as the pages have it, under wasmtime instead of a browser."""
+    return Contestant("the same as WebAssembly, under wasmtime", Sandbox(CONFIG).advance)
 
 
 def _with_torch_adamw(
