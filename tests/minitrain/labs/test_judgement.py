@@ -36,7 +36,7 @@ def sentence(answer: str, language: str = "en") -> str:
         ("weight_decay=30", "the healthy value is lower than 30.0", "es menor que 30.0"),
         ("weight_decay=0.7", "a little higher", "un poco mayor"),
         ("weight_decay=1.5", "a little lower", "un poco menor"),
-        ("weight_decay=1", "another", "otra"),
+        ("weight_decay=1", "another", "no es la sana"),
     ],
 )
 def test_it_says_what_the_answer_contradicts(answer: str, english: str, spanish: str) -> None:
