@@ -250,7 +250,8 @@
         return made;
       };
       const head = (scope, text) => element("th", { scope }, element("code", {}, text));
-      const corner = element("td", {}, element("code", {}, `${keys[0]} ↓  ${keys[1]} →`));
+      const [down, across] = keys.map((key) => key.split(".").pop());
+      const corner = element("td", {}, element("code", {}, `${down} ↓ ${across} →`));
       table.replaceChildren(
         element("caption", {}, fill(about.texts.map, { quantity: name })),
         element("thead", {}, element("tr", {}, corner, ...columns.map((one) => head("col", one)))),
