@@ -151,7 +151,7 @@ window.course.charts = (() => {
         stroke: () => variable(`--course-series-${styleOf(one, i)}`),
         dash: dashOf(one, i),
         width: one.faint ? 1.2 : 2,
-        alpha: one.faint ? 0.75 : 1,
+        alpha: one.faint ? 0.55 : 1,
         // A line of one point would not be seen.
         points: { show: (chart, k) => chart.data[k].filter(Number.isFinite).length === 1 },
       })),

@@ -195,6 +195,7 @@ window.course.runs = (() => {
         say(begun ? "running" : "waiting");
       },
       stop: end,
+      going: () => !over,
     };
   };
 

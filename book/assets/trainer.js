@@ -14,7 +14,14 @@
 
   const described = (host) => {
     const about = JSON.parse(host.querySelector("script").textContent);
-    return { ...about, ...JSON.parse(atob(about.sealed)) };
+    const { config, lab } = JSON.parse(atob(about.sealed));
+    // Of the healthy config, the page carries where it differs; of shares, thousandths.
+    if (lab) lab.config = { ...config, ...lab.healthy };
+    about.quantities.forEach((name, i) => {
+      if (!name.startsWith("accuracy")) return;
+      for (const run of about.recorded) run.values[i] = run.values[i].map((x) => x === null ? x : x / 1000);
+    });
+    return { ...about, config, lab };
   };
 
   const button = (text, type, pressed) => {
@@ -71,7 +78,10 @@
       const options = (choices || []).map((one) => element("option", { value: one }, one));
       const input = choices
         ? element("select", {}, ...options)
-        : element("input", { type: "text", autocomplete: "off", spellcheck: "false" });
+        : element("input", {
+            type: "text", autocomplete: "off", spellcheck: "false",
+            inputmode: ["int", "float"].includes(rule.type) ? "decimal" : null,
+          });
       input.id = `${id}-${key}`;
       input.value = reader.asTyped(key, about.config[key]);
       inputs[key] = input;
@@ -202,6 +212,7 @@
           title: name, x: [], series: lines, yRange: LOSSES.includes(name) ? 1.5 : undefined,
           labels: { x: texts.step_axis, table: texts.table },
         };
+        place.hidden = !lines.length;
         if (chart) chart.update(data);
         else if (lines.length) chart = course.charts.draw(place, data);
       };
@@ -216,8 +227,10 @@
     const { keys, quantity: name, cells } = about.map;
     const table = element("table", { class: "trainer-map" });
     const place = element("div", { class: "trainer-map-scroll", tabindex: "0", role: "region" });
-    place.setAttribute("aria-label", fill(about.texts.map, { quantity: name }));
+    const caption = fill(about.texts.map, { quantity: name });
+    place.setAttribute("aria-label", caption);
     place.append(table);
+    let seen = 0;
     // Another seed is a run of the same place; so is one that is measured more often.
     const elsewhere = (config) =>
       Object.keys(config).some(
@@ -226,9 +239,9 @@
       );
     const draw = () => {
       const mine = runs().filter(({ result }) => result.steps === result.config.steps && !elsewhere(result.config));
-      const points = mine.map(({ result, number }) => ({
-        at: keys.map((key) => result.config[key]), number,
-        value: quantity(result.records[result.records.length - 1], name),
+      const points = mine.map((run) => ({
+        at: keys.map((key) => run.result.config[key]), run: run.name,
+        value: quantity(run.result.records[run.result.records.length - 1], name),
       }));
       const axis = (i) =>
         [...new Set([...cells.map((one) => one[i]), ...points.map((one) => one.at[i])])].sort((a, b) => a - b);
@@ -242,9 +255,9 @@
           made.append(course.charts.format(recorded[2]));
           made.style.setProperty("--share", `${Math.round((100 * (high - recorded[2])) / (high - low || 1))}%`);
         }
-        for (const { at, value, number } of points) {
+        for (const { at, value, run } of points) {
           if (at[0] !== row || at[1] !== column) continue;
-          const text = `${course.charts.format(value)} (${number})`;
+          const text = `${course.charts.format(value)} (${run})`;
           made.append(made.childNodes.length ? " " : "", element("strong", {}, text));
         }
         return made;
@@ -253,13 +266,18 @@
       const [down, across] = keys.map((key) => key.split(".").pop());
       const corner = element("td", {}, element("code", {}, `${down} ↓ ${across} →`));
       table.replaceChildren(
-        element("caption", {}, fill(about.texts.map, { quantity: name })),
         element("thead", {}, element("tr", {}, corner, ...columns.map((one) => head("col", one)))),
         element("tbody", {}, ...rows.map((row) =>
           element("tr", {}, head("row", row), ...columns.map((column) => cell(row, column))))),
       );
     };
-    return { box: place, draw };
+    const follow = () => {
+      draw();
+      const mine = table.querySelectorAll("strong");
+      if (mine.length > seen) place.scrollLeft = mine[mine.length - 1].parentNode.offsetLeft / 2;
+      seen = mine.length;
+    };
+    return { box: element("div", {}, element("p", { class: "trainer-note" }, caption), place), draw: follow };
   };
 
   // ----------------------------------------------------------------------------------------- a panel
@@ -271,6 +289,7 @@
     const reader = course.config.reader(about);
     const address = `train:${about.experiment}/${about.variant}`;
     const kept = storage(`${about.experiment}/${about.variant}`);
+    const busy = [() => runs.some((run) => run.hold)]; // what would be lost by leaving the page
     const runs = []; // the reader's: { number, name, shown, result, row }
     let numbers = 0;
 
@@ -303,6 +322,7 @@
       run.hold?.stop();
       runs.splice(runs.indexOf(run), 1);
       run.row.remove();
+      trainForm.querySelector("button").focus({ preventScroll: true });
       keep();
       redraw();
     };
@@ -461,6 +481,7 @@
         place.replaceChildren(element("code", {}, line), element("p", {}, fill(texts[sentence], values)));
       };
 
+      let hold;
       const prove = (judgement) => {
         const { steps } = judgement.repaired;
         // What is recorded on the way changes nothing of the result, and takes time.
@@ -468,8 +489,7 @@
         const progress = progressOf(about, texts.checking);
         let last;
         place.className = "trainer-verdict";
-        check.disabled = true;
-        const hold = course.runs.train({ config, encoded: reader.encoded(config), code: about.code }, (news) => {
+        const own = (hold = course.runs.train({ config, encoded: reader.encoded(config), code: about.code }, (news) => {
           last = news;
           if (news.state === "refused") place.replaceChildren(refusal(news));
           else if (news.state === "finished") {
@@ -480,19 +500,19 @@
             say(found, judgement, () => `${left} ${found ? "=" : "≠"} ${right}`,
               found ? "fixed" : hint(judgement, about.near));
           } else progress.show(news);
-          if (["refused", "finished"].includes(news.state)) check.disabled = false;
-        });
+        }));
         const stop = button(texts.stop, "button", () => {
-          hold.stop();
-          check.disabled = false;
+          own.stop();
           place.replaceChildren(texts.stopped_check);
         });
-        if (last?.state !== "refused") place.replaceChildren(element("p", {}, texts.checking), progress.box, stop);
+        if (last?.state === "refused") return;
+        const which = element("code", {}, judgement.text);
+        place.replaceChildren(element("p", {}, which, " ", texts.checking), progress.box, stop);
       };
 
       made.addEventListener("submit", (event) => {
         event.preventDefault();
-        if (check.disabled) return;
+        hold?.stop(); // of an earlier answer
         input.removeAttribute("aria-invalid");
         place.replaceChildren();
         try {
@@ -510,6 +530,9 @@
           input.setAttribute("aria-invalid", "true");
         }
       });
+      // A verdict is about the answer that was checked, not about what is typed since.
+      input.addEventListener("input", () => place.classList.add("trainer-stale"));
+      busy.push(() => hold?.going());
       return [made, place];
     };
 
@@ -530,9 +553,9 @@
 
     box.append(element("p", { class: "trainer-title" }, title), trainForm, message);
     if (lab) box.append(...answerForm());
-    box.append(list, note, pictures.box);
+    box.append(list, note);
     if (map) box.append(map.box);
-    box.append(live);
+    box.append(pictures.box, live);
     host.prepend(box);
     host.classList.add("trainer-live");
     for (const result of kept.read()) {
@@ -551,6 +574,9 @@
     redraw();
     follow();
     addEventListener("hashchange", follow);
+    addEventListener("beforeunload", (event) => {
+      if (busy.some((one) => one())) event.preventDefault();
+    });
   };
 
   if (window.WebAssembly && window.Worker) document.querySelectorAll(".trainer").forEach(panel);

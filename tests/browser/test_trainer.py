@@ -139,10 +139,11 @@ def judged(answer: str, language: str) -> Any:
 JUDGE = """([answers, about]) => {
   const reader = course.config.reader(about);
   const { config: broken, lab } = JSON.parse(atob(about.sealed));
+  const healthy = { ...broken, ...lab.healthy };
   const { judge, contradicted, hint } = course.judgement;
   return answers.map((answer) => {
     try {
-      const found = judge(reader, answer, lab.config, broken);
+      const found = judge(reader, answer, healthy, broken);
       const said = contradicted(found) ?? hint(found, about.near);
       const values = { key: found.key };
       for (const side of ["typed", "healthy", "broken"]) {
@@ -277,6 +278,7 @@ def test_paused_resumed_kept_and_removed(
     expect(result(panel)).to_contain_text(fingerprint)
     press(panel, said["of_run"].format(action=said["remove"], run=name))
     expect(panel.locator(".trainer-runs > li")).to_have_count(0)
+    expect(panel.get_by_role("button", name=said["train"], exact=True)).to_be_focused()
     page.reload()
     expect(panel).to_be_visible()
     expect(panel.locator(".trainer-runs > li")).to_have_count(0)
@@ -414,7 +416,11 @@ def test_lab_18_can_be_solved_with_nothing_but_the_page(
     press(panel, said["check"])
     expect(verdict).to_have_text(str(judged("decay=1", language)))
 
-    answer.fill("weight_decay=1")
+    answer.fill("weight_decay=0.1")
+    answer.press("Enter")
+    expect(verdict).to_contain_text(said["checking"])
+    answer.fill("weight_decay=1")  # a second thought: the first answer is forgotten
+    expect(verdict).to_have_class(re.compile("trainer-stale"))
     answer.press("Enter")
     expect(verdict).to_contain_text(said["fixed"], timeout=5 * MINUTES)
     control = short(trained_fingerprint())

@@ -50,11 +50,11 @@ from minitrain.runs.code import training_code
 from minitrain.runs.experiments import Point
 from minitrain.runs.run import Run
 from minitrain.runs.sweep import run_all
-from minitrain.training.config import Config, assignment, flat
+from minitrain.training.config import Config, assignment, differing, flat
 from minitrain.training.grid import short
 from minitrain.training.metrics import KINDS, SLICES
 
-from .explorables import CHART_SCRIPTS, CHART_STYLES
+from .explorables import CHART_SCRIPTS, CHART_STYLES, names_on
 from .languages import DEFAULT_LANGUAGE, language_of
 
 CLASS = "trainer"
@@ -75,8 +75,10 @@ ELSEWHERE = {
     *("off", "in_notebook"),
 }
 """Sentences that the script of the panel never says."""
+WITHOUT_LAB = {"title", "as_it_is", "is_book", "is_new", "map"}
+"""Sentences of panels that are not a lab's."""
 OPTIONS = ("variant", "lab", "leaves", "set", "over", "seeds", "curves", "map")
-DIGITS = 4  # of a recorded value: as many as a chart shows; a share of forms has three
+DIGITS = 4  # of a recorded value: as many as a chart shows
 
 
 def description(experiment: str, options: dict[str, str], language: str) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
         "texts": {
             key: text
             for key, text in {**TEXTS[language], **PAGE[language]}.items()
-            if key not in ELSEWHERE
+            if key not in ELSEWHERE and not (lab and key in WITHOUT_LAB)
         },
         "messages": {key: MESSAGES[language][key] for key in SAID},
         "rules": rules(),
@@ -120,8 +122,9 @@ def _configs(points: Sequence[Point]) -> list[Config]:
 
 
 def _lab(lab: Lab) -> dict[str, Any]:
-    """What the answer is compared with: the healthy config, and the fingerprints of both."""
+    """What the answer is compared with: where the healthy config differs, the ends of both."""
     locked = fingerprints.read().fingerprints
+    broken = lab.config(lab.broken)
     ends = {
         name: [locked[fingerprints.label(point)] for point in points]
         for name, variant in (("healthy", lab.control), ("broken", lab.broken))
@@ -130,7 +133,7 @@ def _lab(lab: Lab) -> dict[str, Any]:
     return {
         "control": lab.control,
         "broken": lab.broken,
-        "config": flat(lab.config(lab.control)),
+        "healthy": {k: v for k, (v, _) in differing(lab.config(lab.control), broken).items()},
         "ends": ends,
     }
 
@@ -148,7 +151,7 @@ def _names(experiment: str) -> dict[str, str]:
 
 
 def _recorded(point: Point, run: Run) -> dict[str, Any]:
-    """The curves of one of the book's runs, in the order of `curves.NAMES`."""
+    """The curves of one of the book's runs, in the order of `curves.NAMES`; shares per mille."""
     rows = [curves.values(record) for record in run.records]
     return {
         "variant": point.variant,
@@ -156,14 +159,21 @@ def _recorded(point: Point, run: Run) -> dict[str, Any]:
         "fingerprint": short(run.fingerprint),
         "steps": [record.step for record in run.records],
         "values": [
-            [_rounded(row.get(name), 3 if name.startswith("accuracy") else DIGITS) for row in rows]
+            [
+                _per_mille(row[name]) if name.startswith("accuracy") else _rounded(row.get(name))
+                for row in rows
+            ]
             for name in curves.NAMES
         ],
     }
 
 
-def _rounded(value: float | None, digits: int = DIGITS) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(f"{value:.{digits}g}")
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def _per_mille(share: float | None) -> int | None:
+    return None if share is None else round(1000 * share)
 
 
 def _map(points: Sequence[Point], keys: Sequence[str]) -> dict[str, Any]:
@@ -249,9 +259,11 @@ def on_page_context(
     boxes = doctree.findall(nodes.container) if doctree else ()
     if not any(box.get("course_trainer") for box in boxes):
         return
-    for style in (*CHART_STYLES, STYLE):
+    # An explorable on the same page has brought the charts.
+    there = bool(doctree and names_on(doctree))
+    for style in (*(() if there else CHART_STYLES), STYLE):
         app.add_css_file(style)
-    for priority, script in enumerate((*CHART_SCRIPTS, *SCRIPTS), start=920):
+    for priority, script in enumerate((*(() if there else CHART_SCRIPTS), *SCRIPTS), start=920):
         app.add_js_file(script, priority=priority, defer="defer")
 
 
