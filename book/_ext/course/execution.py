@@ -1,8 +1,6 @@
 """How pages are executed: through one cache, several at once.
 
-jupyter-cache recognises a notebook by its code cells. It cannot see that a change in ``src/``,
-``kernel/`` or ``experiments/`` changes what these cells print, so all three are part of the cache's
-path.
+An entry of the cache is dropped when what its page rests on has changed (see `sources`).
 
 myst-nb executes a page when Sphinx reads it, one page after the other, and most pages keep one core
 busy. So before Sphinx reads, two things happen on all cores: the runs that the experiments list and
@@ -12,15 +10,12 @@ the pages, each would train in a pool of its own, with more processes than cores
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import platform
 from collections.abc import Iterable, MutableMapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from copy import deepcopy
-from functools import cache
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,33 +35,20 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 from minitrain.common.errors import UserError
+from minitrain.common.files import write_atomically
 from minitrain.runs import fingerprints
 from minitrain.runs.sweep import run_all
 
+from . import sources
 from .card import with_card
 from .languages import language_of
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = (("src", "*.py"), ("kernel", "*.[ch]"), ("experiments", "*.yaml"))
-PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets")
-
-
-@cache
-def fingerprint() -> str:
-    """A hash of all that decides what the cells print."""
-    digest = hashlib.sha256()
-    python = ".".join(platform.python_version_tuple()[:2])
-    digest.update("\n".join([python, *(version(name) for name in PACKAGES)]).encode())
-    for folder, pattern in SOURCES:
-        for path in sorted((ROOT / folder).rglob(pattern)):
-            digest.update(b"\0" + path.relative_to(ROOT).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def cache_path() -> Path:
     """The folder of the jupyter-cache that the book and ``tools/notebooks.py`` share."""
-    return ROOT / "_build" / ".jupyter_cache" / fingerprint()
+    return ROOT / "_build" / ".jupyter_cache"
 
 
 def docname_of(page: Path) -> str:
@@ -96,6 +78,7 @@ def execute(docname: str) -> tuple[NotebookNode, dict[str, NotebookNode]]:
     Uses the book's own client and cache: whichever comes first executes, the other one reads.
     """
     notebook = read(docname)
+    _drop_if_stale(notebook)
     config = NbParserConfig(
         execution_mode="cache",
         execution_cache_path=str(cache_path()),
@@ -133,6 +116,7 @@ def fill_cache(docnames: Iterable[str], jobs: int) -> None:
     missing: dict[tuple[str, ...], str] = {}
     for docname in docnames:
         notebook = read(docname)
+        _drop_if_stale(notebook)
         try:
             cached.match_cache_notebook(notebook)
         except KeyError:
@@ -144,6 +128,18 @@ def fill_cache(docnames: Iterable[str], jobs: int) -> None:
             failures = [line for line in pool.map(_execute_or_say, missing.values()) if line]
         if failures:
             raise UserError("\n".join(failures))
+
+
+def _drop_if_stale(notebook: NotebookNode) -> None:
+    """Remove a page's entry from the cache if what the page rests on is not what it was."""
+    cached = get_cache(cache_path())
+    _, key = cached.create_hashed_notebook(notebook)
+    noted, now = cache_path() / "sources" / key, sources.of(notebook)
+    if noted.exists() and noted.read_text("utf-8") == now:
+        return
+    with suppress(KeyError):
+        cached.remove_cache(cached.match_cache_notebook(notebook).pk)
+    write_atomically(noted, now.encode())
 
 
 def train_runs() -> None:
@@ -186,9 +182,12 @@ def on_env_before_read_docs(_app: Sphinx, env: BuildEnvironment, docnames: list[
 def on_config_inited(_app: Sphinx, config: Config) -> None:
     """Tell myst-nb where the cache lies."""
     config.nb_execution_cache_path = str(cache_path())
+    config.course_sources = sources.everything()
 
 
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
+    # Directives ask the library too: when it changes, all pages are read again, if not executed.
+    app.add_config_value("course_sources", "", "env")
     app.connect("config-inited", on_config_inited)
     app.connect("env-before-read-docs", on_env_before_read_docs)
