@@ -244,22 +244,36 @@ def ledger_state(place: Place) -> list[tuple[str, str, Claim]]:
 
 def ledger(place: Place) -> list[nodes.Node]:
     """The rows of one source with a link to where each was measured."""
+    claims = of_source(place)
+    pages = dict.fromkeys(docname for docname, _ in claims)
+    found = {docname: claimed(place.doctree(docname)) for docname in pages}
+    headings = {docname: _headings(place.doctree(docname)) for docname in pages}
     body = []
-    for docname, claim in of_source(place):
-        row = claimed(place.doctree(docname))[claim.number]
+    for docname, claim in claims:
+        row = found[docname][claim.number]
         cells = [moved(cell, docname, place.docname) for cell in row]
-        where = _where(place, docname, claim)
+        where = _where(place, docname, claim, headings[docname])
         body.append(shown(cells, row["classes"], where, is_source=False))
     return [shown_table(place.words, body)] if body else []
 
 
-def _where(place: Place, docname: str, claim: Claim) -> nodes.reference:
+def _headings(doctree: nodes.document) -> dict[str, nodes.title]:
+    """The heading of each section of a page, by its anchor."""
+    return {
+        anchor: section[0]
+        for section in doctree.findall(nodes.section)
+        for anchor in section["ids"]
+    }
+
+
+def _where(
+    place: Place, docname: str, claim: Claim, headings: dict[str, nodes.title]
+) -> nodes.reference:
     name = short_name(place.env.titles[docname].astext())
     found = link(docname, f"{name} · ", claim.anchor)
-    for section in place.doctree(docname).findall(nodes.section):
-        if claim.anchor in section["ids"]:
-            # Not its text: a title may hold mathematics.
-            found.extend(node.deepcopy() for node in section[0].children)
+    if claim.anchor in headings:
+        # Not its text: a title may hold mathematics.
+        found.extend(node.deepcopy() for node in headings[claim.anchor].children)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def new_index(env: BuildEnvironment, language: str) -> IndexBuilder:
     """An empty index with the stemmer and stop words of one language; its words lose accents."""
     index = IndexBuilder(env, language, {}, "")
     stem = index.lang.stem
-    index.lang.stem = lambda word: stem(word.lower().translate(FOLD))  # type: ignore[method-assign]
+    # Each word once: stemming all of them takes seconds.
+    index.lang.stem = cache(  # type: ignore[method-assign]
+        lambda word: stem(word.lower().translate(FOLD))
+    )
     for table in TABLES:
         # Every IndexBuilder of an environment writes into the same tables; ours need their own.
         setattr(index, table, {})
