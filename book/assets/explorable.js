@@ -225,7 +225,7 @@ window.course.explorables = (() => {
     const handles = element("div", { class: "explorable-handles" }, choice.row);
     handles.append(...panel.handles.map(({ key }) => rows[key].row));
     box.append(
-      element("p", { class: "explorable-title" }, panel.texts.title),
+      element("p", { class: "course-panel-title" }, panel.texts.title),
       handles, reset, status, chartsBox, shownResults.table,
     );
     host.prepend(box);

@@ -4,11 +4,10 @@
 
 (() => {
   const { element, fill } = course.dom;
-  const { judge, contradicted, hint, outcome } = course.judgement;
-  const { quantity } = course.runs;
+  const { outcome } = course.judgement;
+  const { button, storage, progressOf, holdButtons, fields, lines, charts, mapOf, answerForm } = course.trainer;
   const MOST_KEPT = 12; // runs of one panel in the browser's storage
-  const CHARTS = 2;
-  const LOSSES = ["val_loss", "train_loss"];
+  const SHARED_FOR = 3000; // milliseconds in which a link says that it was copied
   const DIGITS = 12; // of a fingerprint that is shown
   let counted = 0;
 
@@ -24,261 +23,8 @@
     return { ...about, config, lab };
   };
 
-  const button = (text, type, pressed) => {
-    const made = element("button", { type, class: "trainer-button" }, text);
-    if (pressed) made.addEventListener("click", pressed);
-    return made;
-  };
-
-  /** "about 10 s", as `notice.duration`. */
-  const duration = (seconds, messages) =>
-    seconds < 90
-      ? fill(messages.about_seconds, { seconds: Math.max(1, Math.round(seconds / 5)) * 5 })
-      : fill(messages.about_minutes, { minutes: Math.round(seconds / 60) });
-
   /** Four significant digits, as Python's `.4g`. */
   const four = (value) => (value === null ? "nan" : String(Number(value.toPrecision(4))));
-
-  // ------------------------------------------------------------------------------------ what is kept
-
-  /** Finished runs in the browser's storage; a browser that has none keeps nothing. */
-  const storage = (name) => {
-    const key = `course.runs ${name}`;
-    return {
-      read: () => {
-        try {
-          const found = JSON.parse(localStorage.getItem(key) || "[]");
-          return Array.isArray(found) ? found : [];
-        } catch {
-          return [];
-        }
-      },
-      /** Whether all of them are kept. */
-      write: (runs) => {
-        try {
-          if (runs.length) localStorage.setItem(key, JSON.stringify(runs.slice(-MOST_KEPT)));
-          else localStorage.removeItem(key);
-          return runs.length <= MOST_KEPT;
-        } catch {
-          return false;
-        }
-      },
-    };
-  };
-
-  // ----------------------------------------------------------------------------------------- the form
-
-  /** One field for each leaf that may be changed. */
-  const fields = (about, reader, id) => {
-    const box = element("div", { class: "trainer-fields" });
-    const inputs = {};
-    for (const key of about.leaves) {
-      const rule = about.rules[key];
-      const choices = rule.type === "bool" ? ["true", "false"] : rule.choices;
-      const options = (choices || []).map((one) => element("option", { value: one }, one));
-      const input = choices
-        ? element("select", {}, ...options)
-        : element("input", {
-            type: "text", autocomplete: "off", spellcheck: "false",
-            inputmode: ["int", "float"].includes(rule.type) ? "decimal" : null,
-          });
-      input.id = `${id}-${key}`;
-      input.value = reader.asTyped(key, about.config[key]);
-      inputs[key] = input;
-      box.append(element("div", {}, element("label", { for: input.id }, element("code", {}, key)), input));
-    }
-    const read = (source) => {
-      const changes = {};
-      for (const [key, input] of Object.entries(inputs)) {
-        input.removeAttribute("aria-invalid");
-        const typed = reader.parse(input.value, `${source} ${key}`);
-        if (reader.asTyped(key, about.config[key]) !== input.value.trim()) changes[key] = typed;
-      }
-      return changes;
-    };
-    const fillIn = (values) => {
-      for (const [key, input] of Object.entries(inputs)) {
-        input.value = values[key] ?? reader.asTyped(key, about.config[key]);
-      }
-    };
-    const blame = (text) => {
-      const key = Object.keys(inputs).find((name) => text.includes(`${name}:`) || text.includes(`${name}.`));
-      inputs[key]?.setAttribute("aria-invalid", "true");
-      inputs[key]?.focus();
-    };
-    return { box, read, fillIn, blame };
-  };
-
-  /** A lab's form: any leaf, one `key=value` a line, as in JupyterLab. */
-  const lines = (about, reader, id) => {
-    const { texts, messages } = about;
-    const area = element("textarea", {
-      id: `${id}-changes`, rows: 3, spellcheck: "false", autocomplete: "off",
-      placeholder: "optimizer.learning_rate=0.003\nschedule.warmup_steps=50",
-    });
-    const label = element("label", { for: area.id }, texts.changes);
-    const read = (source) => {
-      const changes = {};
-      area.removeAttribute("aria-invalid");
-      for (const line of area.value.split("\n").filter((one) => one.trim())) {
-        const [shortKey, typed] = reader.assignment(line, source);
-        const key = reader.fullKey(shortKey);
-        if (key in changes) {
-          throw new course.config.Problem(fill(messages.at, { source: key, reason: messages.twice }));
-        }
-        reader.checkLeaf(key, typed, key);
-        changes[key] = typed;
-      }
-      return changes;
-    };
-    const fillIn = (values) => {
-      area.value = Object.entries(values).map(([key, value]) => `${key}=${value}`).join("\n");
-    };
-    const blame = () => {
-      area.setAttribute("aria-invalid", "true");
-      area.focus();
-    };
-    return { box: element("div", { class: "trainer-fields" }, label, area), read, fillIn, blame };
-  };
-
-  // ------------------------------------------------------------------------------------------- a run
-
-  /** A run's line while it trains: how far it is, and the buttons that hold it. */
-  const progressOf = (about, name) => {
-    const { texts, messages } = about;
-    const bar = element("progress", { max: 1, value: 0, "aria-label": name });
-    const text = element("span", { class: "trainer-progress" });
-    const box = element("div", { class: "trainer-running" }, bar, text);
-    const show = (news) => {
-      bar.value = news.step / news.steps;
-      const rate = news.rate.toFixed(news.rate < 10 ? 1 : 0);
-      if (news.state === "paused") text.textContent = fill(texts.paused, news);
-      else if (!news.rate) text.textContent = texts.waiting;
-      else if (news.secondsLeft === null) text.textContent = fill(texts.step, news);
-      else {
-        const left = duration(news.secondsLeft, messages);
-        text.textContent = fill(texts.running, { ...news, rate, left });
-      }
-    };
-    return { box, show };
-  };
-
-  const holdButtons = (about, name, held) => {
-    const { texts } = about;
-    let paused = false;
-    const named = (made, action) => made.setAttribute("aria-label", fill(texts.of_run, { action, run: name }));
-    const pause = button(texts.pause, "button", () => {
-      paused = !paused;
-      pause.textContent = paused ? texts.resume : texts.pause;
-      named(pause, pause.textContent);
-      held()[paused ? "pause" : "resume"]();
-    });
-    const stop = button(texts.stop, "button", () => held().stop());
-    named(pause, texts.pause);
-    named(stop, texts.stop);
-    return [pause, stop];
-  };
-
-  // ------------------------------------------------------------------------------------------ curves
-
-  const charts = (about, id, runs) => {
-    const { texts } = about;
-    const box = element("div", { class: "trainer-charts" });
-    const variants = [...new Set(about.recorded.map((one) => one.variant))];
-    const series = (name) => [
-      ...about.recorded.map((one) => ({
-        label: `${one.variant} ${one.seed}`, x: one.steps, style: variants.indexOf(one.variant), faint: true,
-        values: one.values[about.quantities.indexOf(name)],
-      })),
-      ...runs().map((one) => ({
-        label: one.name, x: one.result.records.map((record) => record.step),
-        style: variants.length + one.number - 1, dash: [],
-        values: one.result.records.map((record) => quantity(record, name) ?? null),
-      })),
-    ];
-    const made = [];
-    for (let i = 0; i < CHARTS; i += 1) {
-      const options = about.quantities.map((name) => element("option", { value: name }, name));
-      const select = element("select", { id: `${id}-curve-${i}` }, ...options);
-      select.value = about.curves[i] ?? about.quantities[i];
-      const label = element("label", { for: select.id }, `${texts.curve} ${i + 1}`);
-      const place = element("div", {}, element("div", { class: "trainer-curve" }, label, select));
-      box.append(place);
-      let chart;
-      const draw = () => {
-        const name = select.value;
-        const lines = series(name);
-        const data = {
-          title: name, x: [], series: lines, yRange: LOSSES.includes(name) ? 1.5 : undefined,
-          labels: { x: texts.step_axis, table: texts.table },
-        };
-        place.hidden = !lines.length;
-        if (chart) chart.update(data);
-        else if (lines.length) chart = course.charts.draw(place, data);
-      };
-      select.addEventListener("change", draw);
-      made.push(draw);
-    }
-    return { box, draw: () => made.forEach((one) => one()) };
-  };
-
-  /** The experiment's runs as a table over two leaves, with the reader's among them. */
-  const mapOf = (about, runs) => {
-    const { keys, quantity: name, cells } = about.map;
-    const table = element("table", { class: "trainer-map" });
-    const place = element("div", { class: "trainer-map-scroll", tabindex: "0", role: "region" });
-    const caption = fill(about.texts.map, { quantity: name });
-    place.setAttribute("aria-label", caption);
-    place.append(table);
-    let seen = 0;
-    // Another seed is a run of the same place; so is one that is measured more often.
-    const elsewhere = (config) =>
-      Object.keys(config).some(
-        (key) => ![...keys, "seed", "eval_interval"].includes(key) &&
-          JSON.stringify(config[key]) !== JSON.stringify(about.config[key]),
-      );
-    const draw = () => {
-      const mine = runs().filter(({ result }) => result.steps === result.config.steps && !elsewhere(result.config));
-      const points = mine.map((run) => ({
-        at: keys.map((key) => run.result.config[key]), run: run.name,
-        value: quantity(run.result.records[run.result.records.length - 1], name),
-      }));
-      const axis = (i) =>
-        [...new Set([...cells.map((one) => one[i]), ...points.map((one) => one.at[i])])].sort((a, b) => a - b);
-      const [rows, columns] = [axis(0), axis(1)];
-      const values = cells.map((one) => one[2]);
-      const [low, high] = [Math.min(...values), Math.max(...values)];
-      const cell = (row, column) => {
-        const made = element("td");
-        const recorded = cells.find((one) => one[0] === row && one[1] === column);
-        if (recorded) {
-          made.append(course.charts.format(recorded[2]));
-          made.style.setProperty("--share", `${Math.round((100 * (high - recorded[2])) / (high - low || 1))}%`);
-        }
-        for (const { at, value, run } of points) {
-          if (at[0] !== row || at[1] !== column) continue;
-          const text = `${course.charts.format(value)} (${run})`;
-          made.append(made.childNodes.length ? " " : "", element("strong", {}, text));
-        }
-        return made;
-      };
-      const head = (scope, text) => element("th", { scope }, element("code", {}, text));
-      const [down, across] = keys.map((key) => key.split(".").pop());
-      const corner = element("td", {}, element("code", {}, `${down} ↓ ${across} →`));
-      table.replaceChildren(
-        element("thead", {}, element("tr", {}, corner, ...columns.map((one) => head("col", one)))),
-        element("tbody", {}, ...rows.map((row) =>
-          element("tr", {}, head("row", row), ...columns.map((column) => cell(row, column))))),
-      );
-    };
-    const follow = () => {
-      draw();
-      const mine = table.querySelectorAll("strong");
-      if (mine.length > seen) place.scrollLeft = mine[mine.length - 1].parentNode.offsetLeft / 2;
-      seen = mine.length;
-    };
-    return { box: element("div", {}, element("p", { class: "trainer-note" }, caption), place), draw: follow };
-  };
 
   // ----------------------------------------------------------------------------------------- a panel
 
@@ -288,8 +34,8 @@
     const id = `trainer-${(counted += 1)}`;
     const reader = course.config.reader(about);
     const address = `train:${about.experiment}/${about.variant}`;
-    const kept = storage(`${about.experiment}/${about.variant}`);
-    const busy = [() => runs.some((run) => run.hold)]; // what would be lost by leaving the page
+    const kept = storage(`course.runs ${about.experiment}/${about.variant}`);
+    const draft = storage(`course.typed ${about.experiment}/${about.variant}`);
     const runs = []; // the reader's: { number, name, shown, result, row }
     let numbers = 0;
 
@@ -304,7 +50,7 @@
     });
     const note = element("p", { class: "trainer-note" }, texts.kept, " ", clear);
     const form = (lab ? lines : fields)(about, reader, id);
-    const finished = () => runs.filter((run) => run.done);
+    const answer = lab && answerForm(about, reader, id);
     const shown = () => runs.filter((run) => run.shown && run.result.records.length);
     const pictures = charts(about, id, shown);
     const map = about.map && mapOf(about, shown);
@@ -313,9 +59,12 @@
       pictures.draw();
       map?.draw();
     };
+    /** Finished runs as their results, the others as their configs. */
     const keep = () => {
-      const all = kept.write(finished().map(({ result }) => result));
-      note.firstChild.textContent = all ? texts.kept : texts.not_kept;
+      const all = runs.filter((run) => !run.refused)
+        .map(({ done, result }) => (done ? result : { config: result.config, unfinished: true }));
+      const whole = kept.write(all.slice(-MOST_KEPT)) && all.length <= MOST_KEPT;
+      note.firstChild.textContent = whole ? texts.kept : texts.not_kept;
       note.hidden = !runs.length;
     };
     const remove = (run) => {
@@ -394,6 +143,7 @@
       const file = new Blob([course.runs.runJson(run.result)], { type: "application/json" });
       const save = element("a", { href: URL.createObjectURL(file), download: "run.json" }, texts.download);
       const link = element("a", { href: run.link }, texts.link);
+      link.addEventListener("click", (event) => share(event, link));
       run.done = true;
       run.hold = null;
       run.actions.replaceChildren(save, link, removeButton(run));
@@ -402,17 +152,33 @@
       return text;
     };
 
-    const ended = (run, text) => {
+    const showUnfinished = (run, text) => {
       run.hold = null;
-      run.actions.replaceChildren(removeButton(run));
+      const again = button(texts.train, "button", () => start(run));
+      again.setAttribute("aria-label", fill(texts.of_run, { action: texts.train, run: run.name }));
+      run.actions.replaceChildren(again, removeButton(run));
       run.body.replaceChildren(text);
+    };
+
+    const ended = (run, text) => {
+      showUnfinished(run, text);
       live.textContent = `${run.name}: ${text}`;
+    };
+
+    const share = async (event, link) => {
+      event.preventDefault();
+      history.replaceState(null, "", link.getAttribute("href"));
+      const copied = await navigator.clipboard?.writeText(link.href).then(() => true, () => false);
+      link.textContent = live.textContent = copied ? texts.copied : texts.in_address;
+      setTimeout(() => {
+        link.textContent = texts.link;
+      }, SHARED_FOR);
     };
 
     const refusal = ({ reason, detail }) => fill(texts[reason], { detail });
 
-    const train = (config) => {
-      const run = newRun(config);
+    const start = (run) => {
+      const { config } = run.result;
       const progress = progressOf(about, run.name);
       run.body.replaceChildren(progress.box);
       live.textContent = `${run.name}: ${texts.training}`;
@@ -421,7 +187,10 @@
         last = news;
         run.result = news.result;
         if (news.state === "refused") {
+          run.refused = true;
           ended(run, refusal(news));
+          run.actions.replaceChildren(removeButton(run));
+          keep();
         } else if (news.state === "finished") {
           live.textContent = `${run.name}: ${showResult(run)}`;
           keep();
@@ -447,94 +216,32 @@
       return error.message;
     };
 
-    const trainForm = element("form", { novalidate: "" }, form.box, button(texts.train, "submit"));
+    const reset = button(texts.reset, "button", () => {
+      form.fillIn({});
+      noteTyped();
+      trainForm.querySelector("button").focus();
+    });
+    const untouched = JSON.stringify(form.typed());
+    /** Keep what is typed: a page is left by accident. */
+    const noteTyped = () => {
+      const touched = JSON.stringify(form.typed()) !== untouched;
+      reset.hidden = !touched;
+      draft.write([touched ? form.typed() : null, answer?.input.value ?? ""]);
+    };
+    const trainForm = element("form", { novalidate: "" }, form.box, button(texts.train, "submit"), " ", reset);
     trainForm.addEventListener("submit", (event) => {
       event.preventDefault();
       message.textContent = "";
       try {
-        train(reader.patched(about.config, form.read(texts.yours), texts.yours));
+        start(newRun(reader.patched(about.config, form.read(texts.your_changes), texts.your_changes)));
       } catch (error) {
         form.blame(complain(error));
       }
     });
-    if (!lab && !about.leaves.length) {
-      form.box.append(element("p", {}, fill(texts.as_it_is, { name: `${about.experiment} ${about.variant}` })));
+    if (!lab) {
+      const values = { name: `${about.experiment} ${about.variant}`, ...about.config };
+      form.box.append(element("p", {}, fill(texts[about.leaves.length ? "the_rest" : "as_it_is"], values)));
     }
-
-    // ------------------------------------------------------------------------------------- an answer
-
-    const answerForm = () => {
-      const input = element("input", {
-        id: `${id}-answer`, type: "text", autocomplete: "off", spellcheck: "false", placeholder: texts.placeholder,
-      });
-      const check = button(texts.check, "submit");
-      const place = element("div", { class: "trainer-verdict", role: "status" });
-      const made = element("form", { class: "trainer-answer", novalidate: "" },
-        element("label", { for: input.id }, texts.answer), input, check);
-      const say = (found, judgement, evidence, sentence) => {
-        const values = { key: judgement.key };
-        for (const side of ["typed", "healthy", "broken"]) {
-          values[side] = reader.asTyped(judgement.key, judgement[side]);
-        }
-        place.className = `trainer-verdict trainer-${found ? "good" : "bad"}`;
-        const line = `${found ? "✓" : "✗"} ${judgement.text}   ${evidence(values)}`;
-        place.replaceChildren(element("code", {}, line), element("p", {}, fill(texts[sentence], values)));
-      };
-
-      let hold;
-      const prove = (judgement) => {
-        const { steps } = judgement.repaired;
-        // What is recorded on the way changes nothing of the result, and takes time.
-        const config = { ...judgement.repaired, eval_interval: steps };
-        const progress = progressOf(about, texts.checking);
-        let last;
-        place.className = "trainer-verdict";
-        const own = (hold = course.runs.train({ config, encoded: reader.encoded(config), code: about.code }, (news) => {
-          last = news;
-          if (news.state === "refused") place.replaceChildren(refusal(news));
-          else if (news.state === "finished") {
-            const [healthy] = lab.ends.healthy;
-            const hash = news.result.fingerprint;
-            const found = hash === healthy;
-            const [left, right] = [hash, healthy].map((one) => one.slice(0, DIGITS));
-            say(found, judgement, () => `${left} ${found ? "=" : "≠"} ${right}`,
-              found ? "fixed" : hint(judgement, about.near));
-          } else progress.show(news);
-        }));
-        const stop = button(texts.stop, "button", () => {
-          own.stop();
-          place.replaceChildren(texts.stopped_check);
-        });
-        if (last?.state === "refused") return;
-        const which = element("code", {}, judgement.text);
-        place.replaceChildren(element("p", {}, which, " ", texts.checking), progress.box, stop);
-      };
-
-      made.addEventListener("submit", (event) => {
-        event.preventDefault();
-        hold?.stop(); // of an earlier answer
-        input.removeAttribute("aria-invalid");
-        place.replaceChildren();
-        try {
-          const judgement = judge(reader, input.value, lab.config, about.config);
-          const reason = contradicted(judgement);
-          if (reason === "same") {
-            say(false, judgement, (v) => `${lab.control} ${v.healthy} = ${lab.broken} ${v.broken}`, reason);
-          } else if (reason) {
-            say(false, judgement, (v) => `${lab.broken} ${v.broken} = ${v.typed}`, reason);
-          } else prove(judgement);
-        } catch (error) {
-          if (!(error instanceof course.config.Problem)) throw error;
-          place.className = "trainer-verdict trainer-bad";
-          place.replaceChildren(error.message);
-          input.setAttribute("aria-invalid", "true");
-        }
-      });
-      // A verdict is about the answer that was checked, not about what is typed since.
-      input.addEventListener("input", () => place.classList.add("trainer-stale"));
-      busy.push(() => hold?.going());
-      return [made, place];
-    };
 
     // ---------------------------------------------------------------------------------------- a link
 
@@ -547,12 +254,18 @@
       } catch {
         return; // not a link of ours
       }
+      noteTyped();
       box.scrollIntoView();
       trainForm.querySelector("button").focus({ preventScroll: true });
     };
 
-    box.append(element("p", { class: "trainer-title" }, title), trainForm, message);
-    if (lab) box.append(...answerForm());
+    box.append(element("p", { class: "course-panel-title" }, title), trainForm, message);
+    if (answer) box.append(...answer.boxes);
+    const [drafted, draftedAnswer] = draft.read();
+    if (drafted) form.restore(drafted);
+    if (answer && draftedAnswer) answer.input.value = draftedAnswer;
+    noteTyped();
+    box.addEventListener("input", noteTyped);
     box.append(list, note);
     if (map) box.append(map.box);
     box.append(pictures.box, live);
@@ -561,8 +274,11 @@
     for (const result of kept.read()) {
       try {
         const run = newRun(result.config);
-        run.result = result;
-        showResult(run);
+        if (result.unfinished) showUnfinished(run, texts.unfinished);
+        else {
+          run.result = result;
+          showResult(run);
+        }
       } catch {
         kept.write([]); // what an older page kept differently
         list.replaceChildren();
@@ -575,7 +291,8 @@
     follow();
     addEventListener("hashchange", follow);
     addEventListener("beforeunload", (event) => {
-      if (busy.some((one) => one())) event.preventDefault();
+      // What a run has come to is lost.
+      if (runs.some((run) => run.hold) || answer?.busy()) event.preventDefault();
     });
   };
 

@@ -154,7 +154,7 @@ def test_what_a_recipe_forgets_is_the_librarys(
 def test_the_panel_takes_the_place_of_the_picture(panel: Locator, page: Page, name: str) -> None:
     figure = page.locator(f".explorable-{name} > figure")
     expect(figure.locator("img")).to_be_hidden()
-    expect(page.locator(".explorable-no-script")).to_be_hidden()
+    expect(page.locator(".course-panel-off")).to_be_hidden()
     expect(figure.locator("figcaption")).to_be_visible()
     expect(panel.locator("canvas").first).to_be_visible()
 

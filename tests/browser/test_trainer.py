@@ -44,7 +44,7 @@ HEALTHY, BROKEN = LAB.config(LAB.control), LAB.config(LAB.broken)
 SHORT = {"steps": 40, "eval_interval": 20, "schedule.warmup_steps": 10}
 MINUTES = 60_000
 KILOBYTE = 1000
-OURS = re.compile(r"trainer|uPlot|charts|dom\.js|config\.js|judgement|runs\.js")
+OURS = re.compile(r"trainer|uPlot|charts|panel\.css|dom\.js|config\.js|judgement|runs\.js")
 MOST_WEIGHT = 150 * KILOBYTE
 
 
@@ -284,6 +284,29 @@ def test_paused_resumed_kept_and_removed(
     expect(panel.locator(".trainer-runs > li")).to_have_count(0)
 
 
+def test_what_was_typed_and_begun_outlives_the_page(
+    opened: Callable[[str], Locator], page: Page, language: str
+) -> None:
+    said = words(language)
+    panel = opened(LAB_PAGE.format(language))
+    type_changes(panel, {**SHORT, "steps": 1000})
+    press(panel, said["train"])
+    expect(panel.locator("progress")).not_to_have_js_property("value", 0)
+    type_changes(panel, SHORT)
+    panel.get_by_label(said["answer"]).fill("seed=1")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    expect(result(panel)).to_have_text(said["unfinished"])
+    expect(panel.locator("textarea")).to_have_value(re.compile("steps=40"))
+    expect(panel.get_by_label(said["answer"])).to_have_value("seed=1")
+    press(panel, said["of_run"].format(action=said["train"], run=said["run"].format(number=1)))
+    fingerprint = short(trained(patched(BROKEN, {**SHORT, "steps": 1000})).fingerprint())
+    expect(result(panel)).to_contain_text(fingerprint, timeout=MINUTES)
+    press(panel, said["reset"])
+    expect(panel.locator("textarea")).to_have_value("")
+    expect(panel.get_by_role("button", name=said["reset"])).to_be_hidden()
+
+
 def test_a_run_that_is_stopped_is_no_result(opened: Callable[[str], Locator]) -> None:
     said = words("en")
     panel = opened(LAB_PAGE.format("en"))
@@ -387,7 +410,7 @@ def test_the_first_page_ends_at_the_books_fingerprint(
     page.keyboard.press("Space")
     page.keyboard.press("Space")
     control = short(trained_fingerprint())
-    expect(result(panel)).to_contain_text(f"{control}: ", timeout=5 * MINUTES)
+    expect(result(panel)).to_contain_text(f"Fingerprint {control}", timeout=5 * MINUTES)
     expect(result(panel)).to_contain_text(said["is_book"].format(name="control seed=42"))
     page.add_script_tag(content=AXE)
     assert not serious_violations(page, None)
@@ -455,17 +478,24 @@ def test_a_link_brings_its_config(opened: Callable[[str], Locator], page: Page) 
     expect(panel.get_by_role("button", name="Train", exact=True)).to_be_focused()
 
 
-def test_the_link_of_a_run_is_that_of_its_config(opened: Callable[[str], Locator]) -> None:
+def test_the_link_of_a_run_is_that_of_its_config(
+    opened: Callable[[str], Locator], page: Page
+) -> None:
     panel = opened(LAB_PAGE.format("en"))
     type_changes(panel, SHORT)
     press(panel, "Train")
-    link = panel.get_by_role("link", name="Link")
+    link = panel.locator("a[href^='#train']")
     expect(link).to_have_attribute(
         "href",
         f"#train:{LAB.experiment}/break&steps=40&eval_interval=20&schedule.warmup_steps=10",
     )
     panel.locator("textarea").fill("")
     link.click()
+    said = words("en")
+    expect(link).to_have_text(re.compile(f"{said['copied']}|{said['in_address']}"))
+    assert page.url.endswith(str(link.get_attribute("href")))
+    expect(panel.locator("textarea")).to_have_value("")  # it was copied, not followed
+    page.reload()
     expect(panel.locator("textarea")).to_have_value(
         "steps=40\neval_interval=20\nschedule.warmup_steps=10"
     )
@@ -489,7 +519,7 @@ def test_without_javascript_the_page_says_so(browser: Browser, files: str) -> No
     page = context.new_page()
     for name in (LADDER, LAB_PAGE):
         page.goto(f"{files}/{name.format('es')}.html")
-        expect(page.locator(".trainer-off")).to_have_text(PAGE["es"]["off"])
+        expect(page.locator(".course-panel-off")).to_have_text(PAGE["es"]["off"])
     context.close()
 
 

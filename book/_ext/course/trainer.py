@@ -17,7 +17,7 @@ the experiment become a table over their values, and the reader's are put into i
 variant with the fault) in place of ``variant``, the panel is that of a lab: every leaf may be
 changed, and an answer is checked.
 
-Scripts are loaded by the pages that have a panel, and by no others; the kernel by the first run.
+The kernel is loaded by the first run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import base64
 import gzip
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -54,28 +53,42 @@ from minitrain.training.config import Config, assignment, differing, flat
 from minitrain.training.grid import short
 from minitrain.training.metrics import KINDS, SLICES
 
-from .explorables import CHART_SCRIPTS, CHART_STYLES, names_on
+from . import panels
 from .languages import DEFAULT_LANGUAGE, language_of
 
 CLASS = "trainer"
-SCRIPTS = ("config.js", "judgement.js", "runs.js", "trainer.js")
+SCRIPTS = (
+    *("config.js", "judgement.js", "runs.js", "trainer-parts.js", "trainer-forms.js"),
+    *("trainer-pictures.js", "trainer-answer.js", "trainer.js"),
+)
 STYLE = "trainer.css"
 WORKER = "trainer-worker.js"
 # Vectors, compressed, for nearly everybody; plain and without vectors for older browsers.
 KERNELS = {"trainer-kernel.js": True, "trainer-kernel-old.js": False}
 SAID = (
     *("at", "field", "got", "did_you_mean", "unknown_key", "section", "twice", "key_value"),
-    *("whole_number", "number", "truth", "one_of", "finite", "list", "too_few", "too_many"),
+    *(
+        "whole_number",
+        "number",
+        "point",
+        "truth",
+        "one_of",
+        "finite",
+        "list",
+        "too_few",
+        "too_many",
+    ),
     *("at_least", "more_than", "at_most", "less_than", "heads", "warmup"),
     *("not_yaml", "yaml_number", "about_seconds", "about_minutes"),
 )
 """The library's messages that the panel uses too."""
 ELSEWHERE = {
     *("preparing", "missing", "step_left", "stopping", "stopped", "alt", "dead", "your_turn"),
+    "stored",
     *("off", "in_notebook"),
 }
 """Sentences that the script of the panel never says."""
-WITHOUT_LAB = {"title", "as_it_is", "is_book", "is_new", "map"}
+WITHOUT_LAB = {"title", "as_it_is", "the_rest", "is_book", "is_new", "map"}
 """Sentences of panels that are not a lab's."""
 OPTIONS = ("variant", "lab", "leaves", "set", "over", "seeds", "curves", "map")
 DIGITS = 4  # of a recorded value: as many as a chart shows
@@ -228,12 +241,7 @@ class TrainerDirective(SphinxDirective):
         for path in (build.folder(), fingerprints.folder()):
             for file in path.rglob("*.[cylh]*"):
                 self.env.note_dependency(str(file))
-        # No text can end the script early.
-        data = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-        box = nodes.container(classes=[CLASS], is_div=True, course_trainer=True)
-        off = f'<p class="trainer-off">{escape(PAGE[language]["off"])}</p>'
-        said = f'<script type="application/json">{data}</script>'
-        box += nodes.raw("", off + said, format="html")
+        box = panels.box((CLASS,), about, PAGE[language]["off"], (STYLE,), SCRIPTS)
         self.state.nested_parse(self.content, self.content_offset, box)
         return [box]
 
@@ -248,27 +256,7 @@ def write_kernels(app: Sphinx, exception: Exception | None) -> None:
         target.write_text(kernel_script(simd, worker), encoding="utf-8")
 
 
-def on_page_context(
-    app: Sphinx,
-    _pagename: str,
-    _template: str,
-    _context: dict[str, Any],
-    doctree: nodes.document | None,
-) -> None:
-    """Load what the page needs, in this order: all scripts are classic ones, and deferred."""
-    boxes = doctree.findall(nodes.container) if doctree else ()
-    if not any(box.get("course_trainer") for box in boxes):
-        return
-    # An explorable on the same page has brought the charts.
-    there = bool(doctree and names_on(doctree))
-    for style in (*(() if there else CHART_STYLES), STYLE):
-        app.add_css_file(style)
-    for priority, script in enumerate((*(() if there else CHART_SCRIPTS), *SCRIPTS), start=920):
-        app.add_js_file(script, priority=priority, defer="defer")
-
-
 def setup(app: Sphinx) -> None:
     """Connect this module to Sphinx."""
     app.add_directive("trainer", TrainerDirective)
-    app.connect("html-page-context", on_page_context)
     app.connect("build-finished", write_kernels)

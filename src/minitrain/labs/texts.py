@@ -14,8 +14,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "answer": "Your answer, key=value",
         "placeholder": "key=value",
         "check": "Check",
+        "curve": "Curve",
         "yours": "yours",
-        "alt": "Gap, embedding norm and validation loss: healthy, broken and your run",
+        "your_changes": "your changes",
+        "alt": "Gap, embedding norm and {curve}: healthy, broken and your run",
         # while something trains
         "preparing": "Getting ready…",
         "training": "Training your run…",
@@ -27,7 +29,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "stopping": "Stopping after this step…",
         "stopped": "Stopped. Train again to go on from the last checkpoint.",
         "stopped_check": "Stopped before there was anything to compare. Check again to start over.",
-        "result": "{fingerprint}: training loss {train_loss}, validation loss {val_loss}.",
+        "result": "Fingerprint {fingerprint}, training loss {train_loss}, validation loss"
+        " {val_loss}.",
+        "stored": "It is kept as {address}, for `minitrain compare`.",
         "is_healthy": "That is the fingerprint of the healthy run.",
         "is_broken": "That is the fingerprint of the broken run: your changes change nothing.",
         "is_diverged": "It diverged: its training loss was {first} at the start.",
@@ -59,8 +63,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "answer": "Tu respuesta, clave=valor",
         "placeholder": "clave=valor",
         "check": "Comprobar",
+        "curve": "Curva",
         "yours": "la tuya",
-        "alt": "Brecha, norma del embedding y pérdida de validación: la sana, la rota y la tuya",
+        "your_changes": "tus cambios",
+        "alt": "Brecha, norma del embedding y {curve}: la sana, la rota y la tuya",
         "preparing": "Preparando…",
         "training": "Tu ejecución se está entrenando…",
         "checking": "Se entrena la ejecución reparada, para comparar las huellas…",
@@ -71,8 +77,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "stopped": "Detenida. Entrena de nuevo para seguir desde el último punto guardado.",
         "stopped_check": "Detenida antes de tener algo que comparar. Pulsa «Comprobar» para"
         " empezar otra vez.",
-        "result": "{fingerprint}: pérdida de entrenamiento {train_loss}, pérdida de validación"
-        " {val_loss}.",
+        "result": "Huella {fingerprint}, pérdida de entrenamiento {train_loss}, pérdida de"
+        " validación {val_loss}.",
+        "stored": "Está guardada como {address}, para `minitrain compare`.",
         "is_healthy": "Es la huella de la ejecución sana.",
         "is_broken": "Es la huella de la ejecución rota: tus cambios no cambian nada.",
         "is_diverged": "Divergió: su pérdida de entrenamiento era {first} al empezar.",

@@ -17,7 +17,7 @@ from IPython.display import HTML, display
 
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, session_language
-from minitrain.labs import texts, your_turn
+from minitrain.labs import curves, texts, your_turn
 from minitrain.labs.judgement import outcome
 from minitrain.labs.lab import Check, Lab
 from minitrain.pages import plots
@@ -25,10 +25,12 @@ from minitrain.runs.notice import Standing, duration
 from minitrain.runs.store import Store
 from minitrain.training.config import Config, assignment, check_leaf, flat, full_key, patched
 from minitrain.training.grid import short
-from minitrain.training.loop import Training
+from minitrain.training.loop import Record, Training
 
 SECONDS_BETWEEN_PICTURES = 1.5  # of a run that goes on; to draw one takes a third of a second
 SECONDS_BETWEEN_SIGNS = 0.2  # of life, while a run trains; each is a message to the browser
+
+LOSSES = ("val_loss", "train_loss")
 
 Mood = Literal["", "good", "bad"]
 
@@ -108,12 +110,19 @@ class Workbench:
         self.picture = widgets.Image(
             format="png", layout=widgets.Layout(max_width="100%", display="none")
         )
-        self.picture.alt = self._text("alt")
+        self.curve = widgets.Dropdown(
+            options=curves.NAMES,
+            value="val_loss",
+            description=f"{self._text('curve')} 3",
+            layout=widgets.Layout(width="max-content", display="none"),
+        )
+        self._drawn: dict[str, Sequence[plots.Recorded]] = {}
 
         self.train.on_click(lambda _: self._begin(self._train, "stopped"))
         self.check.on_click(lambda _: self._begin(self._check, "stopped_check"))
         self.answer.on_msg(self._on_answer)
         self.stop.on_click(lambda _: self._on_stop())
+        self.curve.observe(lambda _: self._on_curve(), "value")
         self.panel = widgets.VBox(
             [
                 widgets.HTML(_STYLE.replace("ID", self.name)),
@@ -123,6 +132,7 @@ class Workbench:
                 widgets.HBox([widgets.Label(self._text("answer")), self.answer, self.check]),
                 widgets.HBox([self.stop, self.bar, self.progress]),
                 self.status,
+                self.curve,
                 self.picture,
             ]
         )
@@ -141,6 +151,11 @@ class Workbench:
         self.progress.value = self._text("stopping")
         self._stop.set()
 
+    def _on_curve(self) -> None:
+        # While something trains, its thread draws; pyplot is for one thread at a time.
+        if self._drawn and not self._busy:
+            self._draw(self._drawn)
+
     def _begin(self, action: Callable[[], None], stopped: str) -> None:
         """Start `action` beside the kernel's own threads, unless one is under way."""
         if self._busy:
@@ -150,7 +165,9 @@ class Workbench:
         self._pace = Pace()
         self.train.disabled = self.check.disabled = True
         self.stop.disabled = False
-        self.picture.layout.display = "none"  # the curves of an earlier run would look like new
+        self.curve.layout.display = self.picture.layout.display = (
+            "none"  # the curves of an earlier run would look like new
+        )
         self._say("")
         self.progress.value = self._text("preparing")
         # In a copy of the context: the kernel finds there which message its own answers belong to.
@@ -202,20 +219,22 @@ class Workbench:
             val_loss=f"{run.last.val_loss:.4g}",
         )
         what = self._text(f"is_{found}", first=f"{run.records[0].train_loss:.4g}")
-        self._say(f"{result} {what}", "good" if found == "healthy" else "")
+        stored = self._text("stored", address=run.path.name)
+        self._say(f"{result} {what} {stored}", "good" if found == "healthy" else "")
 
     def _edited(self) -> Config:
         """The broken config with the reader's changes."""
         lines = [line for line in self.changes.value.splitlines() if line.strip()]
         changes: dict[str, Any] = {}
+        source = self._text("your_changes")
         for line in lines:
-            short_key, value = assignment(line, self._text("yours"))
+            short_key, value = assignment(line, source)
             key = full_key(short_key)
             if key in changes:
-                raise UserError(say("at", source=key, reason=say("twice")))
-            check_leaf(key, value, key)
+                raise UserError(say("field", source=source, field=key, reason=say("twice")))
+            check_leaf(key, value, source)
             changes[key] = value
-        return patched(self.lab.config(self.lab.broken), changes, self._text("yours"))
+        return patched(self.lab.config(self.lab.broken), changes, source)
 
     def _check(self) -> None:
         answer = self.answer.value
@@ -256,20 +275,29 @@ class Workbench:
         self.progress.value = escape(text)
 
     def _draw(self, runs: Mapping[str, Sequence[plots.Recorded]]) -> None:
+        chosen = self.curve.value
+
+        def quantity(record: Record) -> float:
+            value = curves.values(record).get(chosen)
+            return math.nan if value is None else value
+
         with plots.figure(3) as (fig, axes):
             plots.curves(axes[0], runs, plots.gap, "val_loss − train_loss")
             plots.curves(axes[1], runs, plots.embedding_norm, "‖token_embedding‖")
-            plots.curves(axes[2], runs, plots.val_loss, "val_loss")
+            plots.curves(axes[2], runs, quantity, chosen)
             axes[0].legend(frameon=False)
-            # All begin far above where they end, and the end is what tells them apart.
-            ends = [run.records[-1].val_loss for seeds in runs.values() for run in seeds]
-            finite = [loss for loss in ends if math.isfinite(loss)]
-            if finite:
-                axes[2].set_ylim(0.8 * min(finite), 1.5 * max(finite))
+            if chosen in LOSSES:
+                # All begin far above where they end, and the end is what tells them apart.
+                ends = [quantity(run.records[-1]) for seeds in runs.values() for run in seeds]
+                finite = [loss for loss in ends if math.isfinite(loss)]
+                if finite:
+                    axes[2].set_ylim(0.8 * min(finite), 1.5 * max(finite))
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=160)
         self.picture.value = buffer.getvalue()
-        self.picture.layout.display = None
+        self.picture.alt = self._text("alt", curve=chosen)
+        self._drawn = dict(runs)
+        self.curve.layout.display = self.picture.layout.display = None
 
     def _say(self, message: str, mood: Mood = "") -> None:
         kind = f"minitrain-status minitrain-{mood}" if mood else "minitrain-status"

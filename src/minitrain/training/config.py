@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -194,6 +195,9 @@ _REASONS = {
 }
 
 
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+
+
 def _reason(error: ErrorDetails) -> Message:
     context = error.get("ctx", {})
     if error["type"] == "minitrain":
@@ -201,6 +205,8 @@ def _reason(error: ErrorDetails) -> Message:
     if error["type"] not in _REASONS:
         return say("not_valid", detail=error["msg"])
     key, mentioned = _REASONS[error["type"]]
+    if key == "number" and _DECIMAL_COMMA.fullmatch(str(error["input"])):
+        key = "point"
     if key == "one_of":  # 'a', 'b' or 'c'
         return say(key, expected=context[mentioned].replace(" or ", ", ").replace(", ", " | "))
     # The only list of a fixed length has two values; "missing" does not say how many there are.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+from minitrain.common import paths
 from minitrain.labs import lab as labs
 from minitrain.labs import texts, workbench
 from minitrain.labs.lab import Lab
@@ -74,6 +76,14 @@ def test_the_panel_trains_the_edited_config_and_draws_it(panel: Workbench) -> No
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
     assert "pérdida de validación" in status
     assert "No es la sana ni la rota" in status
+    kept = re.search(r"guardada como (\w+)", status)
+    assert kept
+    assert (paths.store_root() / kept[1]).is_dir()
+
+    drawn = bytes(panel.picture.value)
+    panel.curve.value = "accuracy.val.irregular"
+    assert bytes(panel.picture.value) != drawn
+    assert "accuracy.val.irregular" in panel.picture.alt
 
 
 def test_it_recognises_the_healthy_run_and_the_broken_one(panel: Workbench) -> None:
@@ -93,7 +103,8 @@ def test_a_run_that_blew_up_is_called_so(panel: Workbench) -> None:
         ("seed: 1", "tiene que ser CLAVE=VALOR"),
         ("optimizer={weight_decay: -1}", "optimizer: "),
         ("weight_decay=-1", "optimizer.weight_decay: tiene que ser 0 o más"),
-        ("seed=1\nsteps=5\nseed=2", "seed: está dos veces"),
+        ("seed=1\nsteps=5\nseed=2", "tus cambios: seed: está dos veces"),
+        ("weight_decay=0,5", "con un punto antes de los decimales"),
     ],
 )
 def test_a_change_typed_wrongly_is_one_line(panel: Workbench, text: str, said: str) -> None:
@@ -105,7 +116,10 @@ def test_a_change_typed_wrongly_is_one_line(panel: Workbench, text: str, said: s
     [
         ("optimizer.weigth_decay=0.1", "clave desconocida (aquí: 0.1); ¿quizá optimizer.weight"),
         ("optimizer.weight_decay", "tiene que ser CLAVE=VALOR"),
-        ("optimizer.weight_decay=1,0", "tiene que ser un número (aquí: &#x27;1,0&#x27;)"),
+        (
+            "optimizer.weight_decay=1,0",
+            "tiene que ser un número, con un punto antes de los decimales (aquí: &#x27;1,0&#x27;)",
+        ),
         ("learning_rate=0.5", "la sana y la rota tienen 0.01, así que no es esa hoja"),
         ("weight_decay=0.1", "el valor sano es mayor que 0.1"),
         ("weight_decay=1", "bit a bit"),

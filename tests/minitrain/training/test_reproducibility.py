@@ -22,7 +22,7 @@ from minitrain.training import loop
 
 pytestmark = pytest.mark.xdist_group("reproducibility")  # the runs below are made once
 
-STEPS = 300
+STEPS = 150
 STEPS_WITHOUT_GRID = 30
 
 # Trains with the grid, then a little without it, and says what the processor was really asked to
