@@ -11,13 +11,12 @@
 window.course = window.course || {};
 
 window.course.config = (() => {
-  const { fill, shortened } = course.dom;
+  const { decimalComma, fill, shortened } = course.dom;
   const WHOLE = /^[-+]?(0|[1-9]\d*)$/;
   const DECIMAL = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
   // What may mean two things in YAML is an error (see `strict_yaml`).
   const AMBIGUOUS = /^[-+]?(0[\d_]+|0[xob][\da-f_]*|\d+(:[0-5]?\d)+(\.[\d_]*)?)$/i;
   const MOST_DIGITS = 30;
-  const DECIMAL_COMMA = /^[-+]?\d*,\d+$/;
   const LONGEST = 80; // characters of a value that a message shows
   const CLOSE = 0.7; // how alike two names must be for one to be meant by the other
   const WORDS = { "": null, "~": null, null: null, true: true, false: false };
@@ -125,7 +124,7 @@ window.course.config = (() => {
       return null;
     }
     if (kind !== "int" && (kind !== "float" || rule.type === "int")) {
-      if (rule.type === "float" && kind === "text" && DECIMAL_COMMA.test(value)) return say("point");
+      if (rule.type === "float" && kind === "text" && decimalComma(value)) return say("point");
       return say(rule.type === "int" ? "whole_number" : "number");
     }
     if (!Number.isFinite(value)) return say("finite");

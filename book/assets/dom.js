@@ -16,6 +16,9 @@ window.course.dom = {
   /** A sentence with what its braces stand for. */
   fill: (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]),
 
+  /** Whether a text is a number with a comma, where a point is wanted; as `messages.no_number`. */
+  decimalComma: (text) => /^[-+]?\d*,\d+$/.test(text.trim()),
+
   /** A text without its middle, if it is long; as `messages.shortened`. */
   shortened: (text) => (text.length > 80 ? `${text.slice(0, 38)}...${text.slice(-38)}` : text),
 };

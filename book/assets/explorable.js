@@ -13,7 +13,7 @@ window.course.explorables = (() => {
   const QUIET = 700; // milliseconds without a move before anything is said
   const SLIDER_STEPS = 200;
   const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-  const { element, fill, shortened } = course.dom;
+  const { decimalComma, element, fill, shortened } = course.dom;
   const compute = {};
   let mounted = 0;
 
@@ -35,7 +35,7 @@ window.course.explorables = (() => {
     const plain = text.trim().replace("−", "-");
     const problem = (key, limit) => new Problem(panel, handle.symbol, key, shortened(text), limit);
     if (!NUMBER.test(plain)) {
-      throw new Problem(panel, handle.symbol, "number", `'${shortened(text)}'`);
+      throw new Problem(panel, handle.symbol, decimalComma(text) ? "point" : "number", `'${shortened(text)}'`);
     }
     const value = Number(plain);
     if (!Number.isFinite(value)) throw problem("finite");

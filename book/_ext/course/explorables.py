@@ -28,7 +28,17 @@ from . import panels
 from .languages import DEFAULT_LANGUAGE, language_of
 
 CLASS = "explorable"
-SAID = ("at", "got", "number", "finite", "whole_number", "at_least", "at_most", "less_than")
+SAID = (
+    "at",
+    "got",
+    "number",
+    "point",
+    "finite",
+    "whole_number",
+    "at_least",
+    "at_most",
+    "less_than",
+)
 """The library's messages that the panel uses too."""
 
 

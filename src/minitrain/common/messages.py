@@ -1,6 +1,7 @@
 """What the library says about bad input, in both languages of the course, under one key each."""
 
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ENGLISH = "en"
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 LONGEST_VALUE = 80  # characters of a value that a message shows
 
 MESSAGES: dict[str, dict[str, str]] = {
@@ -217,6 +219,11 @@ class Message:
 def say(key: str, **values: Any) -> Message:
     """The message under `key`, with what its braces stand for."""
     return Message(key, values)
+
+
+def no_number(value: object) -> Message:
+    """What to say of a value that is no number: of 0,1 that a point is wanted."""
+    return say("point" if _DECIMAL_COMMA.fullmatch(str(value).strip()) else "number")
 
 
 def got(reason: Message, value: object) -> Message:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minitrain.common.errors import UserError
-from minitrain.common.messages import Message, got, say
+from minitrain.common.messages import Message, got, no_number, say
 
 SLIDER_STEPS = 200
 
@@ -34,7 +34,7 @@ class Handle:
         try:
             value = float(text.strip().replace("\N{MINUS SIGN}", "-"))
         except ValueError:
-            raise self._error(say("number"), text) from None
+            raise self._error(no_number(text), text) from None
         return self.check(value)
 
     def check(self, value: float) -> float:

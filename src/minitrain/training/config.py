@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from minitrain.common import strict_yaml
 from minitrain.common.errors import UserError
-from minitrain.common.messages import LONGEST_VALUE, Message, got, say, shortened, shown
+from minitrain.common.messages import LONGEST_VALUE, Message, got, no_number, say, shortened, shown
 from minitrain.training.corpus import CONTEXT, vocabulary
 
 # The upper bounds lie far beyond any use: they turn a slip of the finger into a line of text
@@ -195,9 +194,6 @@ _REASONS = {
 }
 
 
-_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
-
-
 def _reason(error: ErrorDetails) -> Message:
     context = error.get("ctx", {})
     if error["type"] == "minitrain":
@@ -205,8 +201,8 @@ def _reason(error: ErrorDetails) -> Message:
     if error["type"] not in _REASONS:
         return say("not_valid", detail=error["msg"])
     key, mentioned = _REASONS[error["type"]]
-    if key == "number" and _DECIMAL_COMMA.fullmatch(str(error["input"])):
-        key = "point"
+    if key == "number":
+        return no_number(error["input"])
     if key == "one_of":  # 'a', 'b' or 'c'
         return say(key, expected=context[mentioned].replace(" or ", ", ").replace(", ", " | "))
     # The only list of a fixed length has two values; "missing" does not say how many there are.

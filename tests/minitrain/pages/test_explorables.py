@@ -147,7 +147,12 @@ def test_every_place_of_a_slider_is_a_value_that_the_handle_takes(
 @pytest.mark.parametrize(
     ("text", "english", "spanish"),
     [
-        ("0,1", "λ: expected a number (got '0,1')", "λ: tiene que ser un número (aquí: '0,1')"),
+        ("abc", "λ: expected a number (got 'abc')", "λ: tiene que ser un número (aquí: 'abc')"),
+        (
+            "0,1",
+            "λ: expected a number, with a point before its decimals (got '0,1')",
+            "λ: tiene que ser un número, con un punto antes de los decimales (aquí: '0,1')",
+        ),
         ("-1", "λ: expected 0 or more (got -1.0)", "λ: tiene que ser 0 o más (aquí: -1.0)"),
         ("nan", "λ: expected a finite number (got nan)", None),
         ("1e9", "λ: expected 1000 or less (got 1000000000.0)", None),
