@@ -29,7 +29,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Library tests train in processes of their own; one thread each keeps them out of each other's way.
+# Tests that train do so beside other processes; one thread each keeps them out of each other's way.
 library: $(READY) emulators
 	$(ONE_THREAD) $(BIN)/pytest tests/minitrain -n 2 --dist loadfile -q
 
@@ -48,11 +48,11 @@ nbval nbval-quick: book
 	$(BIN)/pytest --nbval --nbval-cell-timeout 900 $(PAGES) -n 2 --dist loadfile -q
 
 browser: book chromium firefox
-	$(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
+	$(ONE_THREAD) $(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
 
 # A lab from its first cell to its last, in JupyterLab, in both languages.
 jupyterlab: book chromium
-	$(BIN)/pytest tests/jupyterlab -q
+	$(ONE_THREAD) $(BIN)/pytest tests/jupyterlab -q
 
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

@@ -10,9 +10,6 @@
      chart.update({ x, series });   // any of the keys above; the others stay
      chart.destroy();
 
-   `yRange`: 1.5 cuts off what lies above one and a half times the ends of the lines: what begins far
-   above where it ends is read there.
-
    A series may have an `x` of its own, a `style` (0 to 5: its colour and dash; its position if left
    out), a `dash` (lengths, as for a canvas) in place of its style's, and may be `faint`: a thin line in
    the background. A value that is not finite is a gap; so is, on a logarithmic axis, one that is not
@@ -58,9 +55,9 @@ window.course.charts = (() => {
   };
 
   /** What must be the same for new values to fit into the chart that is there. */
-  const shape = ({ title, series, yLog, yRange, labels, height }) =>
+  const shape = ({ title, series, yLog, labels, height }) =>
     JSON.stringify([
-      title, yLog, yRange, labels, height,
+      title, yLog, labels, height,
       series.map((one, i) => [one.label, dashOf(one, i), styleOf(one, i), one.faint]),
     ]);
 
@@ -123,18 +120,12 @@ window.course.charts = (() => {
     values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
   });
 
-  /** From the least of the values to `yRange` times the largest at the end of a line. */
-  const clipped = ({ yRange }) => (plot, low, high) => {
-    const ends = plot.data.slice(1).map((values) => values.findLast(Number.isFinite) ?? -Infinity);
-    return uPlot.rangeNum(low, Math.min(high, yRange * Math.max(...ends)), 0.1, true);
-  };
-
   const options = (state, width, onCursor) => ({
     width,
     height: state.height ?? 220,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
-    scales: { x: { time: false }, y: { distr: state.yLog ? 3 : 1, ...(state.yRange && { range: clipped(state) }) } },
+    scales: { x: { time: false }, y: { distr: state.yLog ? 3 : 1 } },
     axes: [
       { ...axis(state.labels.x), size: 30 },
       // As wide as its longest number, which changes with the values.

@@ -164,6 +164,7 @@ window.course.runs = (() => {
 
     const begin = async () => {
       begun = true;
+      if (!paused) say("running");
       try {
         const { slices, kinds, worker: text, ...packed } = await kernel();
         if (over) return;

@@ -49,7 +49,7 @@ window.course.trainer = (() => {
       bar.value = news.step / news.steps;
       const rate = news.rate.toFixed(news.rate < 10 ? 1 : 0);
       if (news.state === "paused") text.textContent = fill(texts.paused, news);
-      else if (!news.rate) text.textContent = texts.waiting;
+      else if (!news.rate) text.textContent = news.state === "waiting" ? texts.waiting : texts.preparing;
       else if (news.secondsLeft === null) text.textContent = fill(texts.step, news);
       else {
         const left = duration(news.secondsLeft, messages);

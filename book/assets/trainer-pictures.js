@@ -5,7 +5,7 @@ Object.assign(course.trainer, (() => {
   const { element, fill } = course.dom;
   const { quantity } = course.runs;
   const CHARTS = 2;
-  const LOSSES = ["val_loss", "train_loss"];
+  const LOSSES = ["val_loss", "train_loss"]; // they begin far above where they end
 
   const charts = (about, id, runs) => {
     const { texts } = about;
@@ -35,7 +35,7 @@ Object.assign(course.trainer, (() => {
         const name = select.value;
         const lines = series(name);
         const data = {
-          title: name, x: [], series: lines, yRange: LOSSES.includes(name) ? 1.5 : undefined,
+          title: name, x: [], series: lines, yLog: LOSSES.includes(name),
           labels: { x: texts.step_axis, table: texts.table },
         };
         place.hidden = !lines.length;
@@ -90,7 +90,7 @@ Object.assign(course.trainer, (() => {
       };
       const head = (scope, text) => element("th", { scope }, element("code", {}, text));
       const [down, across] = keys.map((key) => key.split(".").pop());
-      const corner = element("td", {}, element("code", {}, `${down} ↓ ${across} →`));
+      const corner = element("td", {}, element("code", {}, `${down} ↓`), element("br"), element("code", {}, `${across} →`));
       table.replaceChildren(
         element("thead", {}, element("tr", {}, corner, ...columns.map((one) => head("col", one)))),
         element("tbody", {}, ...rows.map((row) =>

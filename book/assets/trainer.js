@@ -210,6 +210,10 @@
       keep();
     };
 
+    /** A run of that config that was begun and not finished: to train it is to go on with it. */
+    const unfinished = (config) =>
+      runs.find((run) => !run.done && !run.hold && !run.refused && JSON.stringify(run.result.config) === JSON.stringify(config));
+
     const complain = (error) => {
       if (!(error instanceof course.config.Problem)) throw error;
       message.textContent = error.message;
@@ -219,6 +223,7 @@
     const reset = button(texts.reset, "button", () => {
       form.fillIn({});
       noteTyped();
+      message.textContent = "";
       trainForm.querySelector("button").focus();
     });
     const untouched = JSON.stringify(form.typed());
@@ -233,14 +238,16 @@
       event.preventDefault();
       message.textContent = "";
       try {
-        start(newRun(reader.patched(about.config, form.read(texts.your_changes), texts.your_changes)));
+        const config = reader.patched(about.config, form.read(texts.your_changes), texts.your_changes);
+        start(unfinished(config) ?? newRun(config));
       } catch (error) {
         form.blame(complain(error));
       }
     });
     if (!lab) {
-      const values = { name: `${about.experiment} ${about.variant}`, ...about.config };
-      form.box.append(element("p", {}, fill(texts[about.leaves.length ? "the_rest" : "as_it_is"], values)));
+      const sentence = texts[about.leaves.length ? "the_rest" : "as_it_is"];
+      const [before, after] = sentence.split("{name}").map((part) => fill(part, about.config));
+      form.box.append(element("p", {}, before, element("code", {}, `${about.experiment} ${about.variant}`), after));
     }
 
     // ---------------------------------------------------------------------------------------- a link
@@ -266,6 +273,10 @@
     if (answer && draftedAnswer) answer.input.value = draftedAnswer;
     noteTyped();
     box.addEventListener("input", noteTyped);
+    // A complaint is about what was typed then.
+    trainForm.addEventListener("input", () => {
+      message.textContent = "";
+    });
     box.append(list, note);
     if (map) box.append(map.box);
     box.append(pictures.box, live);

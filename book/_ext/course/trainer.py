@@ -83,8 +83,8 @@ SAID = (
 )
 """The library's messages that the panel uses too."""
 ELSEWHERE = {
-    *("preparing", "missing", "step_left", "stopping", "stopped", "alt", "dead", "your_turn"),
-    "stored",
+    *("missing", "step_left", "stopping", "stopped", "alt", "dead", "your_turn"),
+    *("stored", "third"),
     *("off", "in_notebook"),
 }
 """Sentences that the script of the panel never says."""

@@ -23,7 +23,7 @@ PAGE: dict[str, dict[str, str]] = {
         "running": "step {step} of {steps}, {rate} steps a second, {left} left",
         "paused": "Paused at step {step} of {steps}.",
         "stopped_run": "Stopped at step {step} of {steps}.",
-        "unfinished": "Not finished when you left the page.",
+        "unfinished": "Not finished when you left the page. Train it again from its first step.",
         "seeded": "{variant}, seed {seed}",
         "is_book": "That is the fingerprint of the book's run {name}.",
         "is_new": "The book shows no run with this fingerprint: it is yours alone.",
@@ -39,6 +39,7 @@ PAGE: dict[str, dict[str, str]] = {
         "reset": "Reset",
         "kept": "Runs stay in this browser.",
         "not_kept": "This browser keeps no more runs: remove some, or download what you need.",
+        "curve": "Curve",
         "table": "The values as a table",
         "step_axis": "step",
         "map": "{quantity} after the last step. Book: mean over its seeds. In bold: yours.",
@@ -56,7 +57,7 @@ PAGE: dict[str, dict[str, str]] = {
         "as_it_is": "La configuración es la de {name}; no hay nada que ajustar.",
         "the_rest": "Lo demás es como en {name}: {steps} pasos, lotes de {batch_size}.",
         "pause": "Pausar",
-        "resume": "Seguir",
+        "resume": "Reanudar",
         "runs": "Tus ejecuciones",
         "run": "ejecución {number}",
         "unchanged_run": "tal cual",
@@ -66,13 +67,14 @@ PAGE: dict[str, dict[str, str]] = {
         "running": "paso {step} de {steps}, {rate} pasos por segundo, faltan {left}",
         "paused": "En pausa en el paso {step} de {steps}.",
         "stopped_run": "Detenida en el paso {step} de {steps}.",
-        "unfinished": "No había terminado cuando saliste de la página.",
+        "unfinished": "No había terminado cuando saliste de la página. Entrénala de nuevo desde el"
+        " primer paso.",
         "seeded": "{variant}, semilla {seed}",
         "is_book": "Es la huella de la ejecución {name} del libro.",
         "is_new": "Ninguna ejecución del libro tiene esta huella: es solo tuya.",
         "diverged_run": "Divergió.",
-        "hot": "Con una tasa de aprendizaje superior a {limit}, un parámetro puede quedar a un paso"
-        " de rejilla del de PyTorch, y entonces la huella es otra.",
+        "hot": "Con una tasa de aprendizaje superior a {limit}, un parámetro puede quedar a una"
+        " celda de la rejilla del de PyTorch, y entonces la huella es otra.",
         "download": "run.json",
         "link": "Copiar enlace",
         "copied": "Enlace copiado.",
@@ -83,6 +85,7 @@ PAGE: dict[str, dict[str, str]] = {
         "kept": "Las ejecuciones se quedan en este navegador.",
         "not_kept": "En este navegador no caben más ejecuciones: quita alguna, o descarga lo que"
         " necesites.",
+        "curve": "Curva",
         "table": "Los valores en una tabla",
         "step_axis": "paso",
         "map": "{quantity} tras el último paso. Libro: media de sus semillas. En negrita: las"

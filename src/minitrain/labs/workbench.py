@@ -113,7 +113,8 @@ class Workbench:
         self.curve = widgets.Dropdown(
             options=curves.NAMES,
             value="val_loss",
-            description=f"{self._text('curve')} 3",
+            description=self._text("third"),
+            style={"description_width": "initial"},
             layout=widgets.Layout(width="max-content", display="none"),
         )
         self._drawn: dict[str, Sequence[plots.Recorded]] = {}
@@ -165,9 +166,6 @@ class Workbench:
         self._pace = Pace()
         self.train.disabled = self.check.disabled = True
         self.stop.disabled = False
-        self.curve.layout.display = self.picture.layout.display = (
-            "none"  # the curves of an earlier run would look like new
-        )
         self._say("")
         self.progress.value = self._text("preparing")
         # In a copy of the context: the kernel finds there which message its own answers belong to.
@@ -196,6 +194,8 @@ class Workbench:
 
     def _train(self) -> None:
         config = self._edited()
+        # The curves of an earlier run would look like new.
+        self.curve.layout.display = self.picture.layout.display = "none"
         variants = (self.lab.control, self.lab.broken)
         others = self.lab.runs(*variants, watch=self._on_standing)
         self._pace = Pace()
@@ -286,12 +286,8 @@ class Workbench:
             plots.curves(axes[1], runs, plots.embedding_norm, "‖token_embedding‖")
             plots.curves(axes[2], runs, quantity, chosen)
             axes[0].legend(frameon=False)
-            if chosen in LOSSES:
-                # All begin far above where they end, and the end is what tells them apart.
-                ends = [quantity(run.records[-1]) for seeds in runs.values() for run in seeds]
-                finite = [loss for loss in ends if math.isfinite(loss)]
-                if finite:
-                    axes[2].set_ylim(0.8 * min(finite), 1.5 * max(finite))
+            if chosen in LOSSES:  # all begin far above where they end
+                axes[2].set_yscale("log")
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=160)
         self.picture.value = buffer.getvalue()

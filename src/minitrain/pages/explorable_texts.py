@@ -49,7 +49,7 @@ COMMON = {
         " the setting with which it begins.",
     ),
     "es": Common(
-        reset="Volver al principio",
+        reset="Restablecer",
         slider="{name}, control deslizante",
         table="Los valores en una tabla",
         results="Resultados",
@@ -117,7 +117,7 @@ ONE_WEIGHT = {
         charts={
             "theta": "θ, el peso",
             "m_hat": "m̂, el primer momento",
-            "root_v_hat": "√v̂, lo que divide al paso",
+            "root_v_hat": "√v̂, el divisor del paso",
         },
         x="paso",
         rows={
@@ -168,7 +168,7 @@ DECAY_TIMESCALE = {
         status="The run is {total} timescales long; {left} % of the start is left.",
     ),
     "es": Texts(
-        title="Cuánto recuerda un entrenamiento",
+        title="Cuánto recuerda una ejecución",
         choice="Receta",
         choices={
             "GPT-3 Small": "GPT-3 Small",

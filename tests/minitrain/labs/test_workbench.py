@@ -152,7 +152,7 @@ def test_what_an_earlier_run_left_is_gone_when_the_next_one_starts(
     monkeypatch.setattr(panel, "_check", goes_on.wait)
     panel.check.click()
     try:
-        assert panel.picture.layout.display == "none"
+        assert panel.picture.layout.display is None  # the run's curves: a check draws none
         assert "pérdida" not in panel.status.value
         assert panel.train.disabled
         assert not panel.stop.disabled
