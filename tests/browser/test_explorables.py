@@ -154,7 +154,7 @@ def test_what_a_recipe_forgets_is_the_librarys(
 def test_the_panel_takes_the_place_of_the_picture(panel: Locator, page: Page, name: str) -> None:
     figure = page.locator(f".explorable-{name} > figure")
     expect(figure.locator("img")).to_be_hidden()
-    expect(page.locator(".course-panel-off")).to_be_hidden()
+    expect(page.locator(".explorable > .course-panel-off")).to_be_hidden()
     expect(figure.locator("figcaption")).to_be_visible()
     expect(panel.locator("canvas").first).to_be_visible()
 
@@ -270,6 +270,6 @@ def test_without_scripts_there_is_a_picture_and_a_word(
 def test_other_pages_do_not_carry_the_scripts(site: Path) -> None:
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        has_one = 'class="explorable explorable-' in text
+        has_one = 'class="course-panel explorable explorable-' in text
         assert ("explorable.js" in text) == has_one, path
         assert text.count("uPlot.iife.min.js") <= 1, path

@@ -289,18 +289,18 @@ def test_what_was_typed_and_begun_outlives_the_page(
 ) -> None:
     said = words(language)
     panel = opened(LAB_PAGE.format(language))
-    type_changes(panel, {**SHORT, "steps": 1000})
+    type_changes(panel, {**SHORT, "steps": 400})
     press(panel, said["train"])
     expect(panel.locator("progress")).not_to_have_js_property("value", 0)
     type_changes(panel, SHORT)
     panel.get_by_label(said["answer"]).fill("seed=1")
-    page.on("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept())
     page.reload()
     expect(result(panel)).to_have_text(said["unfinished"])
     expect(panel.locator("textarea")).to_have_value(re.compile("steps=40"))
     expect(panel.get_by_label(said["answer"])).to_have_value("seed=1")
     press(panel, said["of_run"].format(action=said["train"], run=said["run"].format(number=1)))
-    fingerprint = short(trained(patched(BROKEN, {**SHORT, "steps": 1000})).fingerprint())
+    fingerprint = short(trained(patched(BROKEN, {**SHORT, "steps": 400})).fingerprint())
     expect(result(panel)).to_contain_text(fingerprint, timeout=MINUTES)
     press(panel, said["reset"])
     expect(panel.locator("textarea")).to_have_value("")
@@ -374,7 +374,9 @@ def test_two_panels_on_one_page_keep_apart(browser: Browser, files: str) -> None
     def doubled(route: Route) -> None:
         body = route.fetch().text() if route.request.url.startswith("http") else ""
         body = body or Path(route.request.url.removeprefix("file://")).read_text("utf-8")
-        box = re.search(r'<div class="trainer docutils.*?</script>.*?</div>', body, re.S)
+        box = re.search(
+            r'<div class="course-panel trainer docutils.*?</script>.*?</div>', body, re.S
+        )
         assert box
         route.fulfill(body=body.replace(box[0], box[0] * 2), content_type="text/html")
 
@@ -519,7 +521,7 @@ def test_without_javascript_the_page_says_so(browser: Browser, files: str) -> No
     page = context.new_page()
     for name in (LADDER, LAB_PAGE):
         page.goto(f"{files}/{name.format('es')}.html")
-        expect(page.locator(".course-panel-off")).to_have_text(PAGE["es"]["off"])
+        expect(page.locator(".trainer > .course-panel-off")).to_have_text(PAGE["es"]["off"])
     context.close()
 
 

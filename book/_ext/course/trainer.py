@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rjsmin
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -55,6 +54,7 @@ from minitrain.training.metrics import KINDS, SLICES
 
 from . import panels
 from .languages import DEFAULT_LANGUAGE, language_of
+from .scripts import minified
 
 CLASS = "trainer"
 SCRIPTS = (
@@ -250,7 +250,7 @@ def write_kernels(app: Sphinx, exception: Exception | None) -> None:
     """Write the scripts that a panel loads when it trains beside the other static files."""
     if exception or app.builder.format != "html":
         return
-    worker = rjsmin.jsmin((Path(app.confdir) / "assets" / WORKER).read_text("utf-8"))
+    worker = minified(Path(app.confdir) / "assets" / WORKER)
     for name, simd in KERNELS.items():
         target = Path(app.outdir) / "_static" / name
         target.write_text(kernel_script(simd, worker), encoding="utf-8")
