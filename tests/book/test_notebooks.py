@@ -142,7 +142,10 @@ def test_a_picture_is_compared_unless_it_shows_this_machine() -> None:
     tag = tool.THIS_MACHINE
     mine, other = (notebook_with_picture(colour, tag) for colour in ("white", "black"))
     assert tool.out_of_step(mine, other) == []
-    assert tool.out_of_step(mine, notebook_with_picture("white", tag, text="more")) != []
+    more = notebook_with_picture("black", tag, text="more")
+    assert tool.out_of_step(mine, more) != []
+    assert tool.with_stored_outputs(mine, other) == tool.with_stored_outputs(mine, mine)
+    assert tool.with_stored_outputs(mine, more) == tool.with_stored_outputs(more, more)
 
 
 def test_pages_without_cells_get_no_notebook() -> None:

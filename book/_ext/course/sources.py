@@ -20,8 +20,11 @@ from pathlib import Path
 import grimp
 from nbformat import NotebookNode
 
+import minitrain
+
 ROOT = Path(__file__).resolve().parents[3]
-LIBRARY = "minitrain"
+LIBRARY = minitrain.__name__
+SRC = Path(minitrain.__file__).resolve().parents[1]  # of the library that pages import
 PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets")
 # A page that imports one of these, however indirectly, rests on other files as well.
 COMPILES = "minitrain.kernel.build"
@@ -93,7 +96,8 @@ def _hash(modules: Iterable[str], text: str) -> str:
     python = ".".join(platform.python_version_tuple()[:2])
     digest.update("\n".join([python, *(version(name) for name in PACKAGES)]).encode())
     for path in sorted(paths):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + _digest(path))
+        name = path.relative_to(SRC.parent if path.is_relative_to(SRC) else ROOT)
+        digest.update(name.as_posix().encode() + b"\0" + _digest(path))
     return digest.hexdigest()
 
 
@@ -111,5 +115,5 @@ def _parents(module: str) -> Iterator[str]:
 
 
 def _path(module: str) -> Path:
-    path = ROOT.joinpath("src", *module.split("."))
+    path = SRC.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
