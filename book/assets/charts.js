@@ -120,12 +120,16 @@ window.course.charts = (() => {
     values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
   });
 
+  // uPlot goes out to whole decades, which squeezes what spans less than two.
+  const tight = (_plot, low, high) =>
+    high < 100 * low ? [low / 1.15, high * 1.15] : uPlot.rangeLog(low, high, 10, false);
+
   const options = (state, width, onCursor) => ({
     width,
     height: state.height ?? 220,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
-    scales: { x: { time: false }, y: { distr: state.yLog ? 3 : 1 } },
+    scales: { x: { time: false }, y: { distr: state.yLog ? 3 : 1, ...(state.yLog && { range: tight }) } },
     axes: [
       { ...axis(state.labels.x), size: 30 },
       // As wide as its longest number, which changes with the values.

@@ -116,7 +116,7 @@ def the_healthy_run_is_recognised(panel: Panel) -> None:
 def the_right_answer_is_found(panel: Panel) -> None:
     panel.answer.fill("weight_decay=1")
     panel.answer.press("Enter")
-    expect(panel.picture).to_be_hidden()  # the curves were those of another run
+    expect(panel.picture).to_be_visible()  # the reader's run is still theirs to look at
     expect(panel.status).to_contain_text(panel.text["fixed"])
     expect(panel.status).to_contain_text("✓")
 
