@@ -121,8 +121,14 @@ window.course.charts = (() => {
   });
 
   // uPlot goes out to whole decades, which squeezes what spans less than two.
-  const tight = (_plot, low, high) =>
-    high < 100 * low ? [low / 1.15, high * 1.15] : uPlot.rangeLog(low, high, 10, false);
+  const tight = (_plot, low, high) => {
+    if (!(low < high && high < 100 * low)) return uPlot.rangeLog(low, high, 10, false);
+    const digit = (value, round) => {
+      const unit = 10 ** Math.floor(Math.log10(value));
+      return round(value / unit) * unit;
+    };
+    return [digit(low, Math.floor), digit(high, Math.ceil)];
+  };
 
   const options = (state, width, onCursor) => ({
     width,
