@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from minitrain.runs import fingerprints
+from minitrain.runs.store import CHECKPOINT_EVERY
 from minitrain.runs.sweep import cost
 from minitrain.training import loop
 
@@ -167,7 +168,7 @@ def test_without_the_grid_the_same_settings_give_different_bytes(
     assert len(by_instructions) > 1
 
 
-@pytest.mark.parametrize("kill_at", [STEPS // 2 + 17])
+@pytest.mark.parametrize("kill_at", [CHECKPOINT_EVERY + 23])
 def test_a_killed_run_resumed_with_other_instructions_gives_the_same_bytes(
     kill_at: int, outcomes: dict[str, Outcome], run_python: Callable[..., Any], tmp_path: Path
 ) -> None:
