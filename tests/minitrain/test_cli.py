@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from minitrain.command_line.main import main
-from minitrain.runs import code, engines, experiments, sweep
+from minitrain.runs import code, experiments, sweep
 from minitrain.runs.store import Store, read_run
 from minitrain.training import generate, loop
 from minitrain.training.config import Config, patched
@@ -441,7 +441,7 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_to_the_same_table(tmp_path
     )
     pd.testing.assert_frame_equal(csv, frame, check_exact=True)
     configs = [point.config for point in experiments.load(experiment).points()]
-    alone = [(engine := engines.choose(c)).train(engine.start(c)).fingerprint() for c in configs]
+    alone = [loop.train(loop.start(config)).fingerprint() for config in configs]
     assert frame["fingerprint"].tolist() == alone
 
 

@@ -17,13 +17,12 @@ import pytest
 import torch
 
 from minitrain.runs import fingerprints
-from minitrain.runs.store import CHECKPOINT_EVERY
 from minitrain.runs.sweep import cost
 from minitrain.training import loop
 
 pytestmark = pytest.mark.xdist_group("reproducibility")  # the runs below are made once
 
-STEPS = 150
+STEPS = 300
 STEPS_WITHOUT_GRID = 30
 
 # Trains with the grid, then a little without it, and says what the processor was really asked to
@@ -168,7 +167,7 @@ def test_without_the_grid_the_same_settings_give_different_bytes(
     assert len(by_instructions) > 1
 
 
-@pytest.mark.parametrize("kill_at", [CHECKPOINT_EVERY + 23])
+@pytest.mark.parametrize("kill_at", [STEPS // 2 + 17])
 def test_a_killed_run_resumed_with_other_instructions_gives_the_same_bytes(
     kill_at: int, outcomes: dict[str, Outcome], run_python: Callable[..., Any], tmp_path: Path
 ) -> None:
