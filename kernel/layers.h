@@ -99,17 +99,18 @@ typedef struct {
   int n_head, width;
   double *probabilities;   // (n, H, CONTEXT): how much token t looks at each token s <= t
   double *dscores;         // (CONTEXT, CONTEXT), of one head of one item
+  bool causal;             // always, unless a fault is planted
 } Attention;
 
-// In place: the scores of the tokens up to t become probabilities, the others zero.
-static void causal_softmax(double *row, int t, int T, double scale) {
+// In place: the scores of the first `seen` tokens become probabilities, the others zero.
+static void masked_softmax(double *row, int seen, int T, double scale) {
   SUMS_IN_ANY_ORDER
   double largest = row[0], sum = 0;
-  for (int s = 1; s <= t; s++) largest = row[s] > largest ? row[s] : largest;
-  for (int s = 0; s <= t; s++) row[s] = exponential((row[s] - largest) * scale);
-  for (int s = 0; s <= t; s++) sum += row[s];
-  for (int s = 0; s <= t; s++) row[s] /= sum;
-  fill(row + t + 1, 0, T - t - 1);
+  for (int s = 1; s < seen; s++) largest = row[s] > largest ? row[s] : largest;
+  for (int s = 0; s < seen; s++) row[s] = exponential((row[s] - largest) * scale);
+  for (int s = 0; s < seen; s++) sum += row[s];
+  for (int s = 0; s < seen; s++) row[s] /= sum;
+  fill(row + seen, 0, T - seen);
 }
 
 // qkv (n, 3C): queries, keys and values. y (n, C): for each head, the values that its tokens look at.
@@ -124,7 +125,8 @@ static void attention_forward(double *y, const Attention *layer, const double *q
       Matrix q = {of_head, row, 1}, k = {of_head + C, row, 1}, v = {of_head + 2 * C, row, 1};
       double *p = layer->probabilities + first * per_token + h * CONTEXT;
       matmul((Out){p, per_token}, q, transposed(k), T, D, T, false);
-      for (int t = 0; t < T; t++) causal_softmax(p + t * per_token, t, T, 1 / square_root(D));
+      for (int t = 0; t < T; t++)
+        masked_softmax(p + t * per_token, layer->causal ? t + 1 : T, T, 1 / square_root(D));
       matmul((Out){y + first * C + h * D, C}, (Matrix){p, per_token, 1}, v, T, T, D, false);
     }
   }

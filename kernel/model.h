@@ -223,7 +223,8 @@ static void take_model(GPT *model, Arena *arena, const Config *config, int items
     shape_linear(&block->out, C, C);
     shape_linear(&block->up, C, 4 * C);
     shape_linear(&block->down, 4 * C, C);
-    block->attention = (Attention){H, C, take_doubles(arena, n * H * CONTEXT), dscores};
+    block->attention = (Attention){H, C, take_doubles(arena, n * H * CONTEXT), dscores,
+                                     !has_fault(config, NO_CAUSAL_MASK)};
     double **of_width_C[] = {&block->x, &block->normed_1, &block->attended, &block->middle, &block->normed_2};
     for (int i = 0; i < 5; i++) *of_width_C[i] = take_doubles(arena, n * C);
     block->qkv_out = take_doubles(arena, n * 3 * C);
@@ -262,6 +263,7 @@ static void build_model(GPT *model, const Config *config) {
     bool residual = !compare_names(last, "attention.out.weight") || !compare_names(last, "mlp.down.weight");
     if (parameter->is_matrix) {
       double std = residual ? 0.02 / square_root(2.0 * model->n_layer) : 0.02;
+      if (has_fault(config, WIDE_EMBEDDING) && parameter->kind <= POSITION_EMBEDDING) std = 1;
       normal(&generator, values, parameter->size);
       for (long j = 0; j < parameter->size; j++) values[j] *= std;
     } else {

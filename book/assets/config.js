@@ -211,8 +211,9 @@ window.course.config = (() => {
       return rule.type === "float" && typeof value === "number" ? pythonFloat(value) : String(value);
     };
 
-    /** The config as the kernel reads it: a number for each leaf, in the order of `config.h`. */
-    const encoded = (config) =>
+    /** The config as the kernel reads it: a number for each leaf, in the order of `config.h`, and one
+        for the faults that are planted. */
+    const encoded = (config, faults = 0) =>
       keys.flatMap((key) => {
         const value = config[key];
         if (value === null) return [0];
@@ -220,7 +221,7 @@ window.course.config = (() => {
         if (key === "arithmetic.autocast") return [1];
         const { type, choices } = rules[key];
         return type === "choice" ? [choices.indexOf(value)] : [value].flat().map(Number);
-      });
+      }).concat(faults);
 
     return {
       assignment, parse, fullKey, checkLeaf, patched, encoded,

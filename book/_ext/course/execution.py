@@ -150,7 +150,7 @@ def train_runs() -> None:
     lock = fingerprints.read()
     points = fingerprints.points()
     fingerprints.check_listed(lock, points)
-    fingerprints.check(lock, points, run_all(point.config for point in points))
+    fingerprints.check(lock, points, run_all(point.recipe for point in points))
 
 
 def _execute_or_say(docname: str) -> str | None:

@@ -195,7 +195,7 @@ def write_fingerprints(
     lock = None if write else fingerprints.read()
     if lock:
         fingerprints.check_listed(lock, points)
-    runs = run_all(point.config for point in points)
+    runs = run_all(point.recipe for point in points)
     if lock:
         fingerprints.check(lock, points, runs)
         out(f"equal: {len(points)} of {len(points)}")

@@ -90,7 +90,7 @@ def sweep(
     ]
     if output:
         arguments.check_table(output)
-    frame = table.of(run_all(point.config for point in points), points)
+    frame = table.of(run_all(point.recipe for point in points), points)
     written = _write(frame, output) if output else []
     if as_json:
         files = [str(path) for path in written]

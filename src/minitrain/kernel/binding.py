@@ -6,7 +6,7 @@ The layout of what passes between the two is that of `kernel/config.h`, `kernel/
 
 import ctypes
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any, get_args
 
@@ -26,6 +26,7 @@ from minitrain.training.loop import Record
 from minitrain.training.metrics import KINDS, SLICES, slices
 
 RECORDED, DIVERGED = 1, 4  # bits of a status
+FAULTS = ("wide_embedding", "no_causal_mask")  # bits from the lowest on, as in `config.h`
 
 _SPLITS = ("train", "val")
 _PARTS = ("prompt", "form")
@@ -42,8 +43,10 @@ def covers(config: Config) -> bool:
     )
 
 
-def leaves(config: Config) -> list[float]:
-    """The config as the kernel reads it: a number for each leaf, in the order of `config.h`."""
+def leaves(config: Config, faults: Collection[str] = ()) -> list[float]:
+    """The config as the kernel reads it: a number for each leaf, in the order of `config.h`, and
+    one for the `FAULTS` that are planted.
+    """
     model, optimizer = config.model, config.optimizer
     schedule, arithmetic = config.schedule, config.arithmetic
     return [
@@ -70,6 +73,7 @@ def leaves(config: Config) -> list[float]:
         arithmetic.grid_bits or 0,
         0 if arithmetic.autocast is None else 1,
         arithmetic.loss_scale,
+        sum(1 << FAULTS.index(fault) for fault in set(faults)),
     ]
 
 
@@ -98,12 +102,12 @@ class Memory:
 
     values, first_moment and second_moment: (P,) float64, those that decay, then those that are
     spared, in the kernel's own memory: who writes to them writes to the training. flags: of the
-    compiler, after ours (see `build.library`).
+    compiler, after ours (see `build.library`). faults: which of `FAULTS` are planted.
     """
 
-    def __init__(self, config: Config, *flags: str):
+    def __init__(self, config: Config, *flags: str, faults: Collection[str] = ()):
         self._library = _library(*flags)
-        numbers = np.array(leaves(config), dtype=np.float64)
+        numbers = np.array(leaves(config, faults), dtype=np.float64)
         size = int(self._library.minitrain_bytes(numbers.ctypes.data))
         self._bytes = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
         start = -self._bytes.ctypes.data % _ALIGNMENT

@@ -4,7 +4,7 @@ The `Training` is the one of PyTorch, but its parameters and moments lie in the 
 looks at the model sees the run as it stands, and a checkpoint of either engine is one of both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from minitrain.kernel import binding
 from minitrain.kernel.binding import Memory
 from minitrain.training import loop
-from minitrain.training.config import Config
+from minitrain.training.config import Config, patched
 from minitrain.training.loop import Training
 from minitrain.training.metrics import kind
 from minitrain.training.optim import ParameterGroup
@@ -26,11 +26,19 @@ class KernelTraining(Training):
     memory: Any = None  # a `Memory`
 
 
-def start(config: Config) -> KernelTraining:
-    """A run before its first step, initialised by the kernel. Raises `NoCompiler`."""
-    memory = Memory(config)
-    plain = loop.start(config)
+def start(
+    config: Config, changes: Mapping[str, Any] | None = None, faults: Collection[str] = ()
+) -> KernelTraining:
+    """A run before its first step, initialised by the kernel. Raises `NoCompiler`.
+
+    A fault in the code is planted as `changes` (dotted keys) of the config that the kernel is
+    given, or as some of `binding.FAULTS`; the run keeps its own `config`.
+    """
+    given = patched(config, changes) if changes else config
+    memory = Memory(given, faults=faults)
+    plain = loop.start(given)
     state = {field.name: getattr(plain, field.name) for field in fields(Training)}
+    state["config"] = config
     training = KernelTraining(**state, memory=memory)
     begin = 0
     for group in training.optimizer.groups:

@@ -70,7 +70,7 @@ class Lab:
         is told how far that is (see `sweep.run_all`).
         """
         points = experiments.load(self.experiment).points()
-        runs = run_all((point.config for point in points), watch=watch)
+        runs = run_all((point.recipe for point in points), watch=watch)
         found = list(zip(points, runs, strict=True))
         return {v: [run for point, run in found if point.variant == v] for v in variants}
 

@@ -8,6 +8,7 @@ training calls are not looked at.
 """
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -52,8 +53,13 @@ _versions: list[Any] = []
 @cache
 def training_code() -> str:
     """SHA-256 of the source of every module that decides what a run's numbers are."""
+    return hash_of(SOURCES)
+
+
+def hash_of(sources: Mapping[str, str]) -> str:
+    """What `training_code` is where the modules have these sources."""
     digest = hashlib.sha256()
-    for name, source in sorted(SOURCES.items()):
+    for name, source in sorted(sources.items()):
         digest.update(f"{name.rsplit('.', 1)[-1]}\0{source}\0".encode())
     return digest.hexdigest()
 

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import overload
 
 from minitrain.common.errors import UserError
 from minitrain.kernel import binding, build
 from minitrain.kernel import training as kernel_training
+from minitrain.runs import faults
 from minitrain.runs.code import training_code
+from minitrain.runs.faults import Recipe
 from minitrain.training import loop
 from minitrain.training.config import Config
 from minitrain.training.loop import Training
@@ -53,30 +56,43 @@ def pytorch(device: str = "cpu") -> Engine:
     return Engine(PYTORCH, partial(loop.start, device=device), loop.train)
 
 
-def kernel() -> Engine:
-    """The training in C. Raises `NoCompiler` if it cannot be compiled here."""
+def kernel(fault: str | None = None) -> Engine:
+    """The training in C, with a fault planted. Raises `NoCompiler` if it cannot be compiled."""
     binding.load()
-    return Engine(KERNEL, kernel_training.start, kernel_training.train)
+    planted = faults.load(fault).request.kernel if fault else None
+    how = planted.model_dump() if planted else {}
+    return Engine(KERNEL, partial(kernel_training.start, **how), kernel_training.train)
 
 
-def choose(config: Config, device: str = "cpu", wanted: str | None = None) -> Engine:
-    """The engine that trains `config`.
+@overload
+def choose(recipe: Config, device: str = "cpu", wanted: str | None = None) -> Engine: ...
+@overload
+def choose(
+    recipe: Config | Recipe, device: str = "cpu", wanted: str | None = None
+) -> Engine | None: ...
+def choose(
+    recipe: Config | Recipe, device: str = "cpu", wanted: str | None = None
+) -> Engine | None:
+    """The engine that trains a config here; for a recipe with a fault that only PyTorch trains,
+    None: PyTorch then has to have the patched sources, in another process.
 
     wanted: one of `NAMES`; by default the environment decides (`MINITRAIN_ENGINE`), and without it
     the kernel trains what it can to the same bytes. Raises `UserError` if the one that is wanted
     cannot.
     """
+    recipe = Recipe.of(recipe)
     name = wanted or os.environ.get(ENGINE_VARIABLE) or None
     if name not in (None, *NAMES):
         raise UserError(f"{ENGINE_VARIABLE}={name!r}: expected {' or '.join(NAMES)}")
+    reference = None if recipe.fault else pytorch(device)
     if name == PYTORCH:
-        return pytorch(device)
-    obstacle = _obstacle(config, device)
+        return reference
+    obstacle = _obstacle(recipe, device)
     if obstacle is None:
-        return kernel()
+        return kernel(recipe.fault)
     if name == KERNEL:
         raise UserError(f"the kernel does not train this run: {obstacle}")
-    return pytorch(device)
+    return reference
 
 
 def other(name: str, config: Config, device: str = "cpu") -> Engine:
@@ -84,8 +100,11 @@ def other(name: str, config: Config, device: str = "cpu") -> Engine:
     return choose(config, device) if name == PYTORCH else pytorch(device)
 
 
-def _obstacle(config: Config, device: str) -> str | None:
-    """Why the kernel does not train a config here; None if it does."""
+def _obstacle(recipe: Recipe, device: str) -> str | None:
+    """Why the kernel does not train a recipe here; None if it does."""
+    config = recipe.config
+    if recipe.fault and faults.load(recipe.fault).request.kernel is None:
+        return f"it does not know the fault {recipe.fault}"
     if device != "cpu":
         return f"it computes on the processor, not on {device}"
     if not binding.covers(config):
@@ -115,8 +134,12 @@ def _obstacle_here() -> str | None:
 
 
 def current() -> dict[str, str]:
-    """The hashes of the training code and of the kernel, as they are."""
-    return {"training": training_code(), "kernel": build.kernel_code()}
+    """The hashes of the training code, of the kernel and of the faults, as they are."""
+    return {
+        "training": training_code(),
+        "kernel": build.kernel_code(),
+        "faults": faults.all_code(),
+    }
 
 
 def verified_path() -> Path:

@@ -1,13 +1,16 @@
 """Whether the two engines compute the same: short runs by both, compared record by record."""
 
 import json
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
 from minitrain.common.files import write_atomically
 from minitrain.kernel import binding
-from minitrain.runs import engines, fingerprints
+from minitrain.runs import engines, faults, fingerprints
 from minitrain.runs.engines import Engine
-from minitrain.runs.store import one_thread
+from minitrain.runs.faults import Recipe
+from minitrain.runs.store import Store, one_thread
 from minitrain.training.config import Config, patched
 from minitrain.training.loop import Training
 
@@ -30,6 +33,25 @@ def _cut(config: Config) -> Config:
     )
 
 
+def with_faults() -> list[Recipe]:
+    """A short run under every fault that the kernel knows, of the first run that the book shows."""
+    known = [name for name in faults.names() if faults.load(name).request.kernel]
+    (config,) = short_runs(1)
+    return [Recipe(config, name) for name in known]
+
+
+def difference_under(recipe: Recipe) -> str | None:
+    """Where the kernel, with a fault planted, leaves PyTorch under the fault's patch."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Store(Path(folder), engine=engines.PYTORCH).get(recipe)
+    theirs = _trained(engines.kernel(recipe.fault), recipe.config)
+    apart = fingerprints.parting(ours.records, theirs.records)
+    for left, right in zip(ours.records, theirs.records, strict=False):
+        apart = apart or fingerprints.measured_apart(left, right)
+    same = ours.fingerprint == theirs.fingerprint()
+    return apart or (None if same else "the end of the run")
+
+
 def difference(config: Config) -> str | None:
     """Where the kernel's run of `config` leaves PyTorch's; None if nowhere.
 
@@ -50,11 +72,12 @@ def _trained(engine: Engine, config: Config) -> Training:
         return engine.train(engine.start(config))
 
 
-def first_difference(configs: Iterable[Config]) -> str | None:
-    """The first of `configs` that the engines train differently, and where; else None."""
-    for config in configs:
-        if apart := difference(config):
-            return f"{config!r}: {apart}"
+def first_difference(wanted: Iterable[Config | Recipe]) -> str | None:
+    """The first run that the engines train differently, and where; else None."""
+    for one in wanted:
+        apart = difference_under(one) if isinstance(one, Recipe) else difference(one)
+        if apart:
+            return f"{one!r}: {apart}"
     return None
 
 

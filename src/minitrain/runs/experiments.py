@@ -11,6 +11,8 @@ from typing import Any
 from minitrain.common import paths
 from minitrain.common.errors import UserError
 from minitrain.common.messages import Message, got, say, shortened, shown
+from minitrain.runs import faults
+from minitrain.runs.faults import Recipe
 from minitrain.training.config import (
     Config,
     check_leaf,
@@ -27,7 +29,7 @@ LONGEST_NAME = 80
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
 MOST_RUNS = 10_000  # of one experiment: far more than anybody would train
 
-_KEYS = ("base", "variants", "grid", "seeds", "breaks")
+_KEYS = ("base", "variants", "grid", "seeds", "breaks", "faults")
 
 Grid = Mapping[str, Sequence[Any]]
 """The values that each key, dotted, is to take; the points are all their combinations."""
@@ -35,7 +37,7 @@ Grid = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Point:
-    """One run of an experiment: where it stands, and its config.
+    """One run of an experiment: where it stands, its config, and the fault in its code.
 
     coordinates: what the grid sets, by dotted key; empty if there is no grid.
     """
@@ -45,6 +47,12 @@ class Point:
     coordinates: Mapping[str, Any]
     seed: int
     config: Config
+    fault: str | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What a store is asked for."""
+        return Recipe(self.config, self.fault)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ class Experiment:
 
     grid: values that every variant takes in turn, in every combination.
     seeds: the seeds of each variant that the book shows.
-    breaks: for each variant that carries a fault, the healthy variant it is one leaf away from.
+    breaks: for each variant that carries a fault, the healthy variant that it is one leaf or one
+    pull request away from. faults: the pull request (see `faults`) that is in a variant's code.
     """
 
     id: str
@@ -63,6 +72,7 @@ class Experiment:
     grid: Grid
     seeds: Mapping[str, tuple[int, ...]]
     breaks: Mapping[str, str]
+    faults: Mapping[str, str]
 
     def config(self, variant: str, changes: Mapping[str, Any] | None = None) -> Config:
         """The config of a variant, with further `changes` (dotted keys) on top.
@@ -119,7 +129,8 @@ class Experiment:
                 coordinates = {key: leaves[key] for key in axes}
                 for seed in seeds or self.seeds.get(variant, (config.seed,)):
                     seeded = patched(at, {"seed": seed}, seed_source)
-                    found.append(Point(self.id, variant, coordinates, seed, seeded))
+                    fault = self.faults.get(variant)
+                    found.append(Point(self.id, variant, coordinates, seed, seeded, fault))
         return found
 
     def shown(self) -> dict[tuple[str, int], Config]:
@@ -163,7 +174,8 @@ def load(experiment: str | Path) -> Experiment:
         patches=patches,
         grid=_axes(_or_none(values.get("grid")), f"{path}: grid"),
         seeds=_seeds(path, _or_none(values.get("seeds")), patches),
-        breaks=_names(path, _or_none(values.get("breaks"))),
+        breaks=_names(path, "breaks", _or_none(values.get("breaks"))),
+        faults=_names(path, "faults", _or_none(values.get("faults"))),
     )
     _check(loaded)
     return loaded
@@ -226,14 +238,15 @@ def _check_distinct(values: object, source: str) -> None:
             raise _wrong(source, got(say("twice"), value))
 
 
-def _names(path: Path, breaks: object) -> dict[str, str]:
-    if not isinstance(breaks, Mapping):
-        raise _wrong(f"{path}: breaks", got(say("names_of_variants"), breaks))
-    for broken, healthy in breaks.items():
-        if not isinstance(healthy, str):
-            source = f"{path}: breaks.{shortened(broken)}"
-            raise _wrong(source, got(say("names_of_variants"), healthy))
-    return dict(breaks)
+def _names(path: Path, key: str, names: object) -> dict[str, str]:
+    """What `breaks` or `faults` says: for variants, a name each."""
+    message = "names_of_variants" if key == "breaks" else "names_of_faults"
+    if not isinstance(names, Mapping):
+        raise _wrong(f"{path}: {key}", got(say(message), names))
+    for variant, name in names.items():
+        if not isinstance(name, str):
+            raise _wrong(f"{path}: {key}.{shortened(variant)}", got(say(message), name))
+    return dict(names)
 
 
 def _check(experiment: Experiment) -> None:
@@ -243,10 +256,15 @@ def _check(experiment: Experiment) -> None:
             if key in experiment.grid:
                 reason = say("variant_sets_it", variant=f"variants.{variant}")
                 raise _wrong(f"{experiment.path}: grid: {key}", reason)
+    for variant, fault in experiment.faults.items():
+        experiment.config(variant)
+        faults.load(fault)
     experiment.points()
     for broken, healthy in experiment.breaks.items():
-        leaves = differing(experiment.config(healthy), experiment.config(broken))
-        if len(leaves) != 1:
+        apart = list(differing(experiment.config(healthy), experiment.config(broken)))
+        if experiment.faults.get(healthy) != experiment.faults.get(broken):
+            apart.append("code")
+        if len(apart) != 1:
             reason = say("one_leaf", healthy=healthy)
-            found = say("got", reason=reason, value=", ".join(leaves) or "none")
+            found = say("got", reason=reason, value=", ".join(apart) or "none")
             raise _wrong(f"{experiment.path}: breaks.{broken}", found)

@@ -21,7 +21,6 @@ from torch import Tensor
 from minitrain.common.errors import UserError
 from minitrain.common.files import read_file, sha256
 from minitrain.runs.checkpoint import DamagedFile
-from minitrain.runs.code import training_code
 from minitrain.training import corpus
 from minitrain.training.config import Config, ModelConfig, parse, plain
 from minitrain.training.grid import fingerprint, short
@@ -40,13 +39,15 @@ _MAY_OVERFLOW = ("parts", "weight_norms", "update_norms", "gradient_scales")
 class Run:
     """A finished run, as read from disk.
 
-    engine: what trained it, one of `engines.NAMES`, or "both". seconds: the time that its training
+    code: the hash of the code that trained it (`code.training_code`, or that of a fault). engine:
+    what trained it, one of `engines.NAMES`, or "both". seconds: the time that its training
     took, all told. checksum: SHA-256 of the file of its parameters, or None if only the `run.json`
     is here, as a page of the book hands it out.
     """
 
     path: Path
     config: Config
+    code: str
     fingerprint: str
     diverged: bool
     steps: int
@@ -80,11 +81,14 @@ class Run:
         return model
 
 
-def files_of(training: Training, seconds: float, engine: str) -> dict[str, bytes]:
-    """The files of a finished run by name, the one with the checksums last."""
+def files_of(training: Training, code: str, seconds: float, engine: str) -> dict[str, bytes]:
+    """The files of a finished run by name, the one with the checksums last.
+
+    code: the hash of the code that trained it.
+    """
     values = {
         "config": plain(training.config),
-        "code": training_code(),
+        "code": code,
         "fingerprint": training.fingerprint(),
         "diverged": training.diverged,
         "steps": training.step,
@@ -133,6 +137,7 @@ def _run(path: Path, file: Path, values: "_Values", checksum: str | None) -> Run
     return Run(
         path=path,
         config=config,
+        code=values.code,
         fingerprint=values.fingerprint,
         diverged=values.diverged,
         steps=values.steps,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -19,9 +20,10 @@ from filelock import FileLock
 from minitrain.common import paths
 from minitrain.common.errors import UserError
 from minitrain.common.files import sha256, write_atomically
-from minitrain.runs import checkpoint, code, engines
+from minitrain.runs import checkpoint, code, engines, faults, patched
 from minitrain.runs.checkpoint import DamagedFile
 from minitrain.runs.engines import Engine
+from minitrain.runs.faults import Recipe
 from minitrain.runs.run import Run, files_of, read_run
 from minitrain.training.config import Config, plain
 from minitrain.training.loop import Training
@@ -34,7 +36,8 @@ CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
 VERIFY_EVERY = 10  # steps
 ADDRESS_DIGITS = 16
 
-Progress = Callable[[Training], None]
+Progress = Callable[[Any], None]
+"""Called with a `Training`, or with a `patched.Remote`: both have config, step and records."""
 
 
 class Store:
@@ -53,50 +56,64 @@ class Store:
         except UnicodeEncodeError:
             raise UserError(f"{str(self.root)!r}: a store's name must be UTF-8") from None
 
-    def path(self, config: Config) -> Path:
-        """Where the run of `config` lies, or will lie."""
-        return self.root / address(config)
+    def path(self, wanted: Config | Recipe) -> Path:
+        """Where the run lies, or will lie."""
+        return self.root / address(wanted)
 
-    def find(self, config: Config) -> Run | None:
-        """The finished run of `config`, or None; a damaged one is named in the log, not read."""
+    def find(self, wanted: Config | Recipe) -> Run | None:
+        """The finished run, or None; a damaged one is named in the log, not read."""
         try:
-            return self._read(config)
+            return self._read(Recipe.of(wanted))
         except DamagedFile as damage:
             log.warning("%s; training again", damage)
             return None
 
-    def get(self, config: Config, progress: Progress | None = None) -> Run:
-        """The run of `config`, trained now if it has to be; `progress` is called after each step.
+    def get(self, wanted: Config | Recipe, progress: Progress | None = None) -> Run:
+        """The run of a config, or of a recipe with a fault; trained now if it has to be.
+
+        `progress` is called after each step, with the `Training` or, where another process trains
+        under a patch, with what that has said of it (`patched.Remote`).
 
         Raises `UserError` if the disk cannot be written, or if the training code is replaced on the
         way; what was saved before stays.
         """
+        recipe = Recipe.of(wanted)
         # Before any lock: what is there can be read where nothing can be written.
         with suppress(DamagedFile):  # `find` is going to name it, once
-            if run := self._read(config):
+            if run := self._read(recipe):
                 return run
         with _writable(self.root):
             (self.root / ".locks").mkdir(parents=True, exist_ok=True)
+            engine = engines.choose(recipe, self.device, self.engine)
+            if engine is None:  # the process that trains takes the lock
+                return self._have_trained(recipe, progress)
             # Whoever waits here for another process finds that process's run afterwards.
-            with FileLock(self.root / ".locks" / f"{address(config)}.lock"):
-                return self.find(config) or self._train(config, progress)
+            with FileLock(self.root / ".locks" / f"{address(recipe)}.lock"):
+                return self.find(recipe) or self._train(recipe, engine, progress)
 
-    def _read(self, config: Config) -> Run | None:
-        path = self.path(config)
+    def _read(self, recipe: Recipe) -> Run | None:
+        path = self.path(recipe)
         try:
             if not path.exists():
                 return None
         except OSError as error:
             raise UserError(f"{_bounded(self.root)}: {error.strerror}") from None
         run = read_run(path)
-        if run.config != config:
+        if run.config != recipe.config:
             raise DamagedFile(path, "is the run of another config")
         return run
 
-    def _train(self, config: Config, progress: Progress | None) -> Run:
+    def _have_trained(self, recipe: Recipe, progress: Progress | None) -> Run:
+        """Have another process train under the fault's patch, into this store."""
+        assert recipe.fault is not None
+        sources = faults.load(recipe.fault).sources
+        patched.train(recipe.config, sources, self.root, self.device, progress)
+        return read_run(self.path(recipe))
+
+    def _train(self, recipe: Recipe, engine: Engine, progress: Progress | None) -> Run:
         code.verify()
-        partial = self.root / ".partial" / f"{address(config)}.safetensors"
-        engine = engines.choose(config, self.device, self.engine)
+        config = recipe.config
+        partial = self.root / ".partial" / f"{address(recipe)}.safetensors"
         training, earlier, before = self._resume(config, partial, engine)
         trained_by = engine.name if before in (None, engine.name) else "both"
         began = time.perf_counter()
@@ -116,7 +133,7 @@ class Store:
 
         with one_thread():
             engine.train(training, on_step)
-        run = self._commit(training, seconds(), trained_by)
+        run = self._commit(training, recipe, seconds(), trained_by)
         _remove(partial)
         return run
 
@@ -133,26 +150,29 @@ class Store:
             _remove(partial)
         return engine.start(config), 0.0, None
 
-    def _commit(self, training: Training, seconds: float, engine: str) -> Run:
+    def _commit(self, training: Training, recipe: Recipe, seconds: float, engine: str) -> Run:
         code.verify()
-        path = self.path(training.config)
+        path = self.path(recipe)
         staging = self.root / f".new-{path.name}"
         # Only the holder of this run's lock comes here: leftovers are those of a killed process.
         _remove(staging)
-        for name, content in files_of(training, seconds, engine).items():
+        for name, content in files_of(training, faults.code_of(recipe), seconds, engine).items():
             write_atomically(staging / name, content)
         _remove(path)
         staging.replace(path)
         return read_run(path)
 
 
-def address(config: Config) -> str:
+def address(wanted: Config | Recipe) -> str:
     """The run's name in a store: 16 hex digits of the SHA-256 of its config and of the code.
 
-    Raises `UserError` if the training code in memory is not what its sources say (see `code`).
+    Under a fault, the code is that of the patched sources. Raises `UserError` if the training code
+    in memory is not what its sources say (see `code`).
     """
     code.verify_code()
-    identity = json.dumps({"config": plain(config), "code": code.training_code()}, sort_keys=True)
+    recipe = Recipe.of(wanted)
+    values = {"config": plain(recipe.config), "code": faults.code_of(recipe)}
+    identity = json.dumps(values, sort_keys=True)
     return sha256(identity.encode())[:ADDRESS_DIGITS]
 
 

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from minitrain.common.errors import UserError
 from minitrain.runs import store as store_module
+from minitrain.runs.faults import Recipe
 from minitrain.runs.notice import Standing, Watch, notebook_line
 from minitrain.runs.store import Progress, Run, Store
 from minitrain.training import corpus
 from minitrain.training.config import Config
-from minitrain.training.loop import Training
 
 SECONDS_TO_STOP = 10  # for a step, or a record, that is under way
 SECONDS_BEFORE_GUESSING = 2  # how long the rest will take
@@ -29,9 +29,10 @@ SECONDS_BETWEEN_MESSAGES = 0.1  # whoever draws the bar takes its time from the 
 
 
 def run_all(
-    configs: Iterable[Config], store: Store | None = None, watch: Watch | None = None
+    wanted: Iterable[Config | Recipe], store: Store | None = None, watch: Watch | None = None
 ) -> list[Run]:
-    """The runs of `configs`, in their order; those that the store lacks are trained in parallel.
+    """The runs of configs, or of recipes with a fault, in their order; those that the store lacks
+    are trained in parallel.
 
     `watch` is told how far the training is; without it, a line in the reader's notebook says so,
     where there is one.
@@ -41,16 +42,16 @@ def run_all(
     checkpoint.
     """
     store = store or Store()
-    wanted = list(configs)
+    recipes = [Recipe.of(one) for one in wanted]
     with _each_warning_once():
-        # Equal configs are one run.
-        found = {config: store.find(config) for config in dict.fromkeys(wanted)}
-        missing = [config for config, run in found.items() if run is None]
+        # Equal recipes are one run.
+        found = {recipe: store.find(recipe) for recipe in dict.fromkeys(recipes)}
+        missing = [recipe for recipe, run in found.items() if run is None]
         if missing:
             with notebook_line() as line:
                 _train(missing, store, watch or line)
-        runs = {config: run or store.get(config) for config, run in found.items()}
-    return [runs[config] for config in wanted]
+        runs = {recipe: run or store.get(recipe) for recipe, run in found.items()}
+    return [runs[recipe] for recipe in recipes]
 
 
 def cost(config: Config) -> int:
@@ -68,36 +69,40 @@ def cost(config: Config) -> int:
     return int(passes / 2 if config.arithmetic.dtype == "float32" else passes)
 
 
-def _train(configs: Sequence[Config], store: Store, watch: Watch | None) -> None:
-    progress = _Progress(configs, watch)
+def _cost(recipe: Recipe) -> int:
+    return cost(recipe.config)
+
+
+def _train(recipes: Sequence[Recipe], store: Store, watch: Watch | None) -> None:
+    progress = _Progress(recipes, watch)
     with progress.bar:
-        if len(configs) == 1:  # not worth the seconds that a new process takes to start
-            store.get(configs[0], lambda training: progress.reach(configs[0], training.step))
-            progress.finish(configs[0])
+        if len(recipes) == 1:  # not worth the seconds that a new process takes to start
+            store.get(recipes[0], lambda training: progress.reach(recipes[0], training.step))
+            progress.finish(recipes[0])
         else:
-            with _workers(min(len(configs), _cores()), store) as workers:
-                _share_out(configs, workers, progress)
+            with _workers(min(len(recipes), _cores()), store) as workers:
+                _share_out(recipes, workers, progress)
 
 
-def _share_out(configs: Sequence[Config], workers: "list[_Worker]", progress: "_Progress") -> None:
+def _share_out(recipes: Sequence[Recipe], workers: "list[_Worker]", progress: "_Progress") -> None:
     """Keep every worker busy until all is trained."""
     # The longest first, so that no core waits for a long one at the end.
-    queue = sorted(configs, key=cost)
+    queue = sorted(recipes, key=_cost)
     idle = list(workers)
-    running: dict[Connection, tuple[_Worker, Config]] = {}
+    running: dict[Connection, tuple[_Worker, Recipe]] = {}
     while queue or running:
         while queue and idle:
-            worker, config = idle.pop(), queue.pop()
-            worker.train(config)
-            running[worker.connection] = worker, config
+            worker, recipe = idle.pop(), queue.pop()
+            worker.train(recipe)
+            running[worker.connection] = worker, recipe
         for connection in wait(list(running)):
             assert isinstance(connection, Connection)
-            worker, config = running[connection]
+            worker, recipe = running[connection]
             step = worker.step()
             if step is not None:
-                progress.reach(config, step)
+                progress.reach(recipe, step)
             else:
-                progress.finish(config)
+                progress.finish(recipe)
                 del running[connection]
                 idle.append(worker)
 
@@ -113,10 +118,10 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def train(self, config: Config) -> None:
+    def train(self, recipe: Recipe) -> None:
         # A process that has died says so when it is asked for its first step.
         with suppress(OSError):
-            self.connection.send(config)
+            self.connection.send(recipe)
 
     def step(self) -> int | None:
         """A step that it has made, or None if the run is in the store."""
@@ -146,9 +151,9 @@ def _work(connection: Connection, store: Store) -> None:
     logging.basicConfig(handlers=[_Sending(connection)])
     with suppress(EOFError, OSError):
         while True:
-            config = connection.recv()
+            recipe = connection.recv()
             try:
-                store.get(config, _messages(connection))
+                store.get(recipe, _messages(connection))
                 connection.send(None)
             except Exception as error:
                 connection.send(_sendable(error))
@@ -188,7 +193,7 @@ def _messages(connection: Connection) -> Progress:
     """Sends the first step that a run makes, and then one now and again."""
     due = 0.0
 
-    def send(training: Training) -> None:
+    def send(training: Any) -> None:
         nonlocal due
         if time.monotonic() >= due:
             connection.send(training.step)
@@ -254,13 +259,13 @@ class _Progress:
     done before, those that a diverged run leaves out. So the time left is that of real work.
     """
 
-    def __init__(self, configs: Sequence[Config], watch: Watch | None = None):
+    def __init__(self, recipes: Sequence[Recipe], watch: Watch | None = None):
         self.watch = watch
-        self.left = {config: cost(config) for config in configs}
+        self.left = {recipe: _cost(recipe) for recipe in recipes}
         self.total = sum(self.left.values())
         self.spent = 0
         self.began = time.monotonic()
-        self.steps: dict[Config, int] = {}
+        self.steps: dict[Recipe, int] = {}
         self.finished = 0
         self.bar: tqdm[Any] = tqdm(
             total=self.total,
@@ -271,32 +276,32 @@ class _Progress:
         )
         self._show()
 
-    def reach(self, config: Config, step: int) -> None:
+    def reach(self, recipe: Recipe, step: int) -> None:
         """A run has made update number `step`."""
         if not self.steps:  # the processes have started: from here on, time is training
             self.bar.reset(self.total)
             self.began = time.monotonic()
-        if config not in self.steps:
-            self._take_off(config, self._done(config, step - 1))
-            self.steps[config] = step - 1
-        done = self._done(config, step) - self._done(config, self.steps[config])
-        self.steps[config] = step
-        self.left[config] -= done
+        if recipe not in self.steps:
+            self._take_off(recipe, self._done(recipe, step - 1))
+            self.steps[recipe] = step - 1
+        done = self._done(recipe, step) - self._done(recipe, self.steps[recipe])
+        self.steps[recipe] = step
+        self.left[recipe] -= done
         self.spent += done
         self.bar.update(done)
         self._tell()
 
-    def finish(self, config: Config) -> None:
+    def finish(self, recipe: Recipe) -> None:
         """A run is in the store."""
-        self._take_off(config, self.left[config])
+        self._take_off(recipe, self.left[recipe])
         self.finished += 1
         self._show()
 
-    def _done(self, config: Config, step: int) -> int:
-        return cost(config) * step // config.steps
+    def _done(self, recipe: Recipe, step: int) -> int:
+        return _cost(recipe) * step // recipe.config.steps
 
-    def _take_off(self, config: Config, amount: int) -> None:
-        self.left[config] -= amount
+    def _take_off(self, recipe: Recipe, amount: int) -> None:
+        self.left[recipe] -= amount
         self.total -= amount
         self.bar.total = self.total
 

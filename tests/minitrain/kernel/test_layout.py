@@ -57,8 +57,16 @@ def test_the_leaves_of_a_config_are_in_the_same_order() -> None:
             [leaf] if leaf != "optimizer.betas" else ["optimizer.beta1", "optimizer.beta2"]
         )
     ]
-    assert in_c == in_python
+    assert in_c == [*in_python, "faults"]
     assert len(binding.leaves(Config())) == len(in_c)
+
+
+def test_the_faults_have_the_same_bits() -> None:
+    (names,) = re.findall(r"enum \{ (WIDE_EMBEDDING[^}]*) \};", header("config.h"))
+    in_c = {name.lower(): int(bit) for name, bit in re.findall(r"(\w+) = (\d+)", names)}
+    assert in_c == {name: 1 << i for i, name in enumerate(binding.FAULTS)}
+    for name, bit in in_c.items():
+        assert binding.leaves(Config(), [name]) == [*binding.leaves(Config())[:-1], bit]
 
 
 @pytest.mark.parametrize(
