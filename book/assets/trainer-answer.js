@@ -8,7 +8,7 @@ Object.assign(course.trainer, (() => {
   const DIGITS = 12; // of a fingerprint that is shown
 
   /** The form, where its verdict goes, its field, and whether it is training. */
-  const answerForm = (about, reader, id) => {
+  const answerForm = (about, reader, id, bench) => {
     const { texts, lab } = about;
     const input = element("input", {
       id: `${id}-answer`, type: "text", autocomplete: "off", spellcheck: "false", placeholder: texts.placeholder,
@@ -17,14 +17,17 @@ Object.assign(course.trainer, (() => {
     const place = element("div", { class: "trainer-verdict", role: "status" });
     const made = element("form", { class: "trainer-answer", novalidate: "" },
       element("label", { for: input.id }, texts.answer), input, check);
+    const show = (found, line, sentence) => {
+      place.className = `trainer-verdict trainer-${found ? "good" : "bad"}`;
+      place.replaceChildren(element("code", {}, `${found ? "✓" : "✗"} ${line}`), element("p", {}, sentence));
+      bench?.answered(found);
+    };
     const say = (found, judgement, evidence, sentence) => {
       const values = { key: judgement.key };
       for (const side of ["typed", "healthy", "broken"]) {
         values[side] = reader.asTyped(judgement.key, judgement[side]);
       }
-      place.className = `trainer-verdict trainer-${found ? "good" : "bad"}`;
-      const line = `${found ? "✓" : "✗"} ${judgement.text}   ${evidence(values)}`;
-      place.replaceChildren(element("code", {}, line), element("p", {}, fill(texts[sentence], values)));
+      show(found, `${judgement.text}   ${evidence(values)}`, fill(texts[sentence], values));
     };
 
     let hold;
@@ -61,6 +64,11 @@ Object.assign(course.trainer, (() => {
       hold?.stop(); // of an earlier answer
       input.removeAttribute("aria-invalid");
       place.replaceChildren();
+      const ofCase = bench && course.trainer.judgeCase(about, input.value);
+      if (ofCase) {
+        show(...ofCase);
+        return;
+      }
       try {
         const judgement = judge(reader, input.value, lab.config, about.config);
         const reason = contradicted(judgement);
@@ -78,7 +86,13 @@ Object.assign(course.trainer, (() => {
     });
     // A verdict is about the answer that was checked, not about what is typed since.
     input.addEventListener("input", () => place.classList.add("trainer-stale"));
-    return { boxes: [made, place], input, busy: () => hold?.going() };
+    const choose = (answer) => {
+      input.value = answer;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      input.focus();
+    };
+    if (bench) made.append(button(texts.nothing, "button", () => choose("nothing")));
+    return { boxes: [made, place], input, choose, busy: () => hold?.going() };
   };
 
   return { answerForm };

@@ -13,14 +13,17 @@
 
   const described = (host) => {
     const about = JSON.parse(host.querySelector("script").textContent);
-    const { config, lab } = JSON.parse(atob(about.sealed));
+    const sealed = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(about.sealed), (one) => one.charCodeAt(0))));
+    const { config, lab } = sealed;
     // Of the healthy config, the page carries where it differs; of shares, thousandths.
     if (lab) lab.config = { ...config, ...lab.healthy };
     about.quantities.forEach((name, i) => {
       if (!name.startsWith("accuracy")) return;
       for (const run of about.recorded) run.values[i] = run.values[i].map((x) => x === null ? x : x / 1000);
     });
-    return { ...about, config, lab };
+    // A case has a fault in its code, which the kernel plants; see `bench.js`.
+    const planted = sealed.case?.planted ?? { changes: {}, bits: 0 };
+    return { ...about, config, lab, case: sealed.case, planted, code: sealed.case?.code ?? about.code };
   };
 
   /** Four significant digits, as Python's `.4g`. */
@@ -50,9 +53,11 @@
     });
     const note = element("p", { class: "trainer-note" }, texts.kept, " ", clear);
     const form = (lab ? lines : fields)(about, reader, id);
-    const answer = lab && answerForm(about, reader, id);
+    const bench = about.bench && course.trainer.benchOf(about, (place) => answer.choose(place));
+    const answer = lab && answerForm(about, reader, id, bench);
     const shown = () => runs.filter((run) => run.shown && run.result.records.length);
     const pictures = charts(about, id, shown);
+    pictures.box.addEventListener("change", () => bench?.use("curves"));
     const map = about.map && mapOf(about, shown);
 
     const redraw = () => {
@@ -183,7 +188,9 @@
       run.body.replaceChildren(progress.box);
       live.textContent = `${run.name}: ${texts.training}`;
       let drawn = 0, last;
-      run.hold = course.runs.train({ config, encoded: reader.encoded(config), code: about.code }, (news) => {
+      const encoded = reader.encoded({ ...config, ...about.planted.changes }, about.planted.bits);
+      bench?.use("edits");
+      run.hold = course.runs.train({ config, encoded, code: about.code }, (news) => {
         last = news;
         run.result = news.result;
         if (news.state === "refused") {
@@ -266,8 +273,11 @@
       trainForm.querySelector("button").focus({ preventScroll: true });
     };
 
-    box.append(element("p", { class: "course-panel-title" }, title), trainForm, message);
+    box.append(element("p", { class: "course-panel-title" }, title));
+    if (bench) box.append(...bench.boxes);
+    box.append(trainForm, message);
     if (answer) box.append(...answer.boxes);
+    if (bench) box.append(bench.score);
     const [drafted, draftedAnswer] = draft.read();
     if (drafted) form.restore(drafted);
     if (answer && draftedAnswer) answer.input.value = draftedAnswer;

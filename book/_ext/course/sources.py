@@ -3,7 +3,7 @@
 jupyter-cache recognises a page by its code cells. It cannot see that a change in the library
 changes what these cells print. So each entry is kept with a hash of what the page rests on: the
 modules that its cells import, with all that these import in turn; the kernel, and the experiments
-that are named, where they get that far; Python and a few packages. An entry whose hash is another
+that are named with their faults, where they get that far; Python and a few packages. An entry whose hash is another
 one is stale.
 """
 
@@ -102,10 +102,12 @@ def _hash(modules: Iterable[str], text: str) -> str:
 
 
 def _experiments(text: str, *, everything: bool) -> Iterator[Path]:
-    """The files of the experiments that a text names."""
+    """The files of the experiments that a text names, and of the faults that these name."""
     for path in (ROOT / "experiments").rglob("*.yaml"):
         if everything or path.parent.name in text:
             yield path
+            said = path.read_text("utf-8")
+            yield from (file for file in (ROOT / "faults").rglob("*.*") if file.stem in said)
 
 
 def _parents(module: str) -> Iterator[str]:

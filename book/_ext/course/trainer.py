@@ -15,7 +15,7 @@ a reader may change. ``set`` changes leaves for the panel alone. ``over`` are th
 runs are drawn behind the reader's, those of ``seeds`` or all. ``map`` names two leaves: the runs of
 the experiment become a table over their values, and the reader's are put into it. With ``lab`` (the
 variant with the fault) in place of ``variant``, the panel is that of a lab: every leaf may be
-changed, and an answer is checked.
+changed, and an answer is checked. Where that fault is in the code, the panel has a bench (`bench`).
 
 The kernel is loaded by the first run.
 """
@@ -39,20 +39,22 @@ from minitrain.common.errors import UserError
 from minitrain.common.messages import MESSAGES
 from minitrain.kernel import binding, build
 from minitrain.labs import curves, judgement
+from minitrain.labs.case import Case
 from minitrain.labs.lab import Lab
 from minitrain.labs.leaves import rules
 from minitrain.labs.page_texts import PAGE
 from minitrain.labs.texts import TEXTS
-from minitrain.runs import engines, experiments, fingerprints
+from minitrain.runs import engines, experiments, faults, fingerprints
 from minitrain.runs.code import training_code
-from minitrain.runs.experiments import Point
+from minitrain.runs.experiments import Experiment, Point
+from minitrain.runs.faults import Recipe
 from minitrain.runs.run import Run
 from minitrain.runs.sweep import run_all
-from minitrain.training.config import Config, assignment, differing, flat
+from minitrain.training.config import assignment, differing, flat
 from minitrain.training.grid import short
 from minitrain.training.metrics import KINDS, SLICES
 
-from . import panels
+from . import bench, panels
 from .languages import DEFAULT_LANGUAGE, language_of
 from .scripts import minified
 
@@ -98,26 +100,33 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
     """All that one panel has to know, as JSON values. `UserError` for options that do not fit."""
     loaded = experiments.load(experiment)
     changes = dict(assignment(one, "set") for one in options.get("set", "").split())
-    lab = Lab(experiment, options["lab"]) if "lab" in options else None
+    lab = _opened(loaded, options["lab"]) if "lab" in options else None
+    case = lab if isinstance(lab, Case) else None
     variant = lab.broken if lab else options.get("variant", "")
     over = [lab.control, lab.broken] if lab else options.get("over", "").split()
     seeds = [int(seed) for seed in options.get("seeds", "").split()]
     points = loaded.points(over, seeds=seeds, changes=changes) if over else []
-    runs = run_all(_configs(points))
+    runs = run_all(_recipes(points))
     shown = [name.strip() for name in options.get("curves", "val_loss, train_loss").split(",")]
+    said = {**TEXTS[language], **PAGE[language]}
     return {
         "experiment": experiment,
         "texts": {
             key: text
-            for key, text in {**TEXTS[language], **PAGE[language]}.items()
+            for key, text in (said | bench.texts(language) if case else said).items()
             if key not in ELSEWHERE and not (lab and key in WITHOUT_LAB)
         },
         "messages": {key: MESSAGES[language][key] for key in SAID},
         "rules": rules(),
         "leaves": options.get("leaves", "").split(),
         "variant": variant,
+        "bench": case and bench.shown(case, language),
         "sealed": _sealed(
-            {"config": flat(loaded.config(variant, changes)), "lab": lab and _lab(lab)}
+            {
+                "config": flat(loaded.config(variant, changes)),
+                "lab": lab and _lab(lab),
+                "case": case and bench.sealed(case),
+            }
         ),
         "names": {} if lab else _names(experiment),
         "recorded": [_recorded(*one) for one in zip(points, runs, strict=True)],
@@ -130,8 +139,14 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
     }
 
 
-def _configs(points: Sequence[Point]) -> list[Config]:
-    return [point.config for point in points]
+def _opened(experiment: Experiment, variant: str) -> Lab:
+    """The lab of a variant; a case, where its fault is in the code."""
+    kind = Case if variant in experiment.faults else Lab
+    return kind(experiment.id, variant)
+
+
+def _recipes(points: Sequence[Point]) -> list[Recipe]:
+    return [point.recipe for point in points]
 
 
 def _lab(lab: Lab) -> dict[str, Any]:
@@ -192,7 +207,7 @@ def _per_mille(share: float | None) -> int | None:
 def _map(points: Sequence[Point], keys: Sequence[str]) -> dict[str, Any]:
     """The last validation loss of an experiment's runs, by the values of two leaves."""
     found: dict[tuple[Any, ...], list[float]] = {}
-    for point, run in zip(points, run_all(_configs(points)), strict=True):
+    for point, run in zip(points, run_all(_recipes(points)), strict=True):
         place = tuple(flat(point.config)[key] for key in keys)
         found.setdefault(place, []).append(run.last.val_loss)
     cells = [[*place, _rounded(sum(losses) / len(losses))] for place, losses in found.items()]
@@ -236,12 +251,14 @@ class TrainerDirective(SphinxDirective):
         language = language_of(self.env.docname) or DEFAULT_LANGUAGE
         try:
             about = description(self.arguments[0], self.options, language)
+            scripts = (*SCRIPTS[:-1], *bench.SCRIPTS, SCRIPTS[-1]) if about["bench"] else SCRIPTS
+            styles = (STYLE, bench.STYLE) if about["bench"] else (STYLE,)
         except (UserError, ValueError, KeyError) as error:
             raise self.error(f"trainer: {error}") from error
-        for path in (build.folder(), fingerprints.folder()):
-            for file in path.rglob("*.[cylh]*"):
+        for path in (build.folder(), fingerprints.folder(), faults.folder()):
+            for file in path.rglob("*.[cylhp]*"):
                 self.env.note_dependency(str(file))
-        box = panels.box((CLASS,), about, PAGE[language]["off"], (STYLE,), SCRIPTS)
+        box = panels.box((CLASS,), about, PAGE[language]["off"], styles, scripts)
         self.state.nested_parse(self.content, self.content_offset, box)
         return [box]
 

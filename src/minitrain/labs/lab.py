@@ -5,7 +5,7 @@ readers of any language, and in JupyterLab, where a reader tries things out. `se
 tells the two apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,14 @@ from minitrain.labs import texts
 from minitrain.labs.judgement import Judgement, judge
 from minitrain.pages import plots, show
 from minitrain.runs import engines, experiments
+from minitrain.runs.faults import Recipe
 from minitrain.runs.notice import Watch
 from minitrain.runs.store import Progress, Run, Store, one_thread
 from minitrain.runs.sweep import run_all
 from minitrain.training.config import Config, patched
 from minitrain.training.grid import short
+
+Sentences = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Lab:
         """The config of a variant; `changes` are top-level keys such as ``seed=43``."""
         return experiments.load(self.experiment).config(variant, changes)
 
+    def recipe(self, config: Config) -> Recipe:
+        """How the broken run's own code trains a config: a lab's fault is in the config alone."""
+        return Recipe(config)
+
     def runs(self, *variants: str, watch: Watch | None = None) -> dict[str, list[Run]]:
         """The runs of each variant that the book shows, one for each of its seeds.
 
@@ -103,9 +110,13 @@ class Lab:
 
 
 def _verdict(judgement: Judgement, found: bool, evidence: str, message: str) -> Check:
+    return Check(judgement.text, found, evidence, said(message, texts.TEXTS, **judgement.values()))
+
+
+def said(message: str, table: Sentences, **values: Any) -> str | None:
+    """The sentence of that name in the language of the reader; None where no reader is there."""
     language = session_language()
-    said = texts.fill(language, message, **judgement.values()) if language else None
-    return Check(judgement.text, found, evidence, said)
+    return table[language][message].format(**values) if language else None
 
 
 # What a lab's tables show of a run: the quantity, and how to print it.

@@ -18,6 +18,9 @@ from IPython.display import HTML, display
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, session_language
 from minitrain.labs import curves, texts, your_turn
+from minitrain.labs.bench import Bench
+from minitrain.labs.case import Case
+from minitrain.labs.case_texts import CASE
 from minitrain.labs.judgement import outcome
 from minitrain.labs.lab import Check, Lab
 from minitrain.pages import plots
@@ -46,12 +49,17 @@ body:not(:has(.ID.jupyter-widgets-disconnected)) .ID-dead {display: none}
 def workbench(lab: Lab) -> object:
     """What a lab's "your turn" cell shows: the panel in JupyterLab, the suspects in a book.
 
-    The suspects are the keys of all leaves of the config; a value could give the fault away. In
-    JupyterLab, no cell below it runs with it (see `your_turn`).
+    The suspects of a case are the lines of its pull request; those of another lab are the keys of
+    all leaves of the config, since a value could give the fault away. In JupyterLab, no cell below
+    it runs with it (see `your_turn`).
     """
     language = session_language()
     if language is None:
-        return Listing("\n".join(flat(lab.config(lab.broken))))
+        return (
+            lab.diff()
+            if isinstance(lab, Case)
+            else Listing("\n".join(flat(lab.config(lab.broken))))
+        )
     bench, shell = Workbench(lab, language), get_ipython()
     if shell is None:
         return bench.panel
@@ -118,19 +126,26 @@ class Workbench:
             layout=widgets.Layout(width="max-content", display="none"),
         )
         self._drawn: dict[str, Sequence[plots.Recorded]] = {}
+        self.bench: Bench | None = None
+        if isinstance(lab, Case):
+            self.bench = Bench(lab, language, lambda action: self._begin(action, "stopped_check"))
+            self.answer.placeholder = CASE[language]["placeholder"]
 
         self.train.on_click(lambda _: self._begin(self._train, "stopped"))
         self.check.on_click(lambda _: self._begin(self._check, "stopped_check"))
         self.answer.on_msg(self._on_answer)
         self.stop.on_click(lambda _: self._on_stop())
         self.curve.observe(lambda _: self._on_curve(), "value")
+        asked = CASE[language]["answer"] if self.bench else self._text("answer")
         self.panel = widgets.VBox(
             [
                 widgets.HTML(_STYLE.replace("ID", self.name)),
+                *([self.bench.panel] if self.bench else []),
                 widgets.Label(self._text("changes")),
                 self.changes,
                 self.train,
-                widgets.HBox([widgets.Label(self._text("answer")), self.answer, self.check]),
+                widgets.HBox([widgets.Label(asked), self.answer, self.check]),
+                *([self.bench.score] if self.bench else []),
                 widgets.HBox([self.stop, self.bar, self.progress]),
                 self.status,
                 self.curve,
@@ -153,6 +168,8 @@ class Workbench:
         self._stop.set()
 
     def _on_curve(self) -> None:
+        if self.bench:
+            self.bench.use("curves")
         # While something trains, its thread draws; pyplot is for one thread at a time.
         if self._drawn and not self._busy:
             self._draw(self._drawn)
@@ -199,6 +216,8 @@ class Workbench:
         variants = (self.lab.control, self.lab.broken)
         others = self.lab.runs(*variants, watch=self._on_standing)
         self._pace = Pace()
+        if self.bench:
+            self.bench.use("edits")
         self._say(self._text("training"))
         drawn = time.monotonic()
 
@@ -209,7 +228,7 @@ class Workbench:
                 self._draw({**others, self._text("yours"): (training,)})
                 drawn = time.monotonic()
 
-        run = Store().get(config, on_step)
+        run = Store().get(self.lab.recipe(config), on_step)
         self._draw({**others, self._text("yours"): (run,)})
         found = outcome(run, *(others[variant] for variant in variants))
         result = self._text(
@@ -241,6 +260,8 @@ class Workbench:
         self._say(self._text("checking"))
         verdict: Check = self.lab.check(answer, self._on_step)
         self._say(repr(verdict), "good" if verdict.found else "bad")
+        if self.bench:
+            self.bench.answered(verdict.found)
 
     def _on_step(self, training: Training) -> None:
         self._heed_stop()

@@ -1,6 +1,7 @@
 """Faults in code: a pull request as a patch against the training code, kept in ``faults/``.
 
-``<id>.patch`` is what the pull request changes. ``<id>.yaml`` has its `title` and its `description`
+``<id>.patch`` is what the pull request changes; ``repairs/<id>.patch``, on top of it, mends what is
+wrong with it, and is missing where nothing is. ``<id>.yaml`` has its `title` and its `description`
 as their author wrote them, in each language, and under `kernel` how the kernel does the same: as
 `changes` of the config that it is given, or as `faults` of its own (`binding.FAULTS`).
 
@@ -66,18 +67,36 @@ class PullRequest(_Section):
 class Fault:
     """One pull request, and the training's sources as it leaves them.
 
-    patch: its diff, by file. sources: of every module in `code.SOURCES`, by name.
+    patch: its diff, by file. sources: of every module in `code.SOURCES`, by name. repair: what
+    mends it, on top of these sources; None if nothing is wrong with it.
     """
 
     id: str
     request: PullRequest
     patch: PatchSet = field(repr=False)
     sources: Mapping[str, str] = field(repr=False)
+    repair: PatchSet | None = field(repr=False)
 
     @property
     def code(self) -> str:
         """What `code.training_code` is under this fault."""
         return hash_of(self.sources)
+
+    @property
+    def wrong(self) -> frozenset[tuple[str, int]]:
+        """The lines that the repair replaces, by file name and number: ``("optim.py", 67)``."""
+        return frozenset(
+            (Path(file.path).name, line.source_line_no or 0)
+            for file in self.repair or ()
+            for hunk in file
+            for line in hunk
+            if line.is_removed
+        )
+
+    def repaired(self) -> Mapping[str, str]:
+        """The sources with the repair on top. Raises `UserError` if it does not fit."""
+        path = _repair(self.id)
+        return _patched(self.repair, path, self.sources) if self.repair else self.sources
 
 
 def folder() -> Path:
@@ -95,9 +114,19 @@ def load(name: str) -> Fault:
     """The fault of that name. Raises `UserError` naming the file and what is wrong with it."""
     if not _NAME.fullmatch(name) or name not in names():
         raise UserError(f"fault {name!r}: is not one of {', '.join(names())}")
-    path = folder() / f"{name}.patch"
+    path, mended = folder() / f"{name}.patch", _repair(name)
     patch = _parsed(path)
-    return Fault(name, _request(path.with_suffix(".yaml")), patch, _patched(patch, path))
+    return Fault(
+        name,
+        _request(path.with_suffix(".yaml")),
+        patch,
+        _patched(patch, path, SOURCES),
+        _parsed(mended) if mended.exists() else None,
+    )
+
+
+def _repair(name: str) -> Path:
+    return folder() / "repairs" / f"{name}.patch"
 
 
 def code_of(recipe: Recipe) -> str:
@@ -139,10 +168,10 @@ def _request(path: Path) -> PullRequest:
     return request
 
 
-def _patched(patch: PatchSet, path: Path) -> dict[str, str]:
+def _patched(patch: PatchSet, path: Path, before: Mapping[str, str]) -> dict[str, str]:
     """The sources as the patch leaves them. It has to fit to the letter: no line is looked for."""
     files = {str(Path(*name.split(".")).with_suffix(".py")): name for name in SOURCES}
-    sources = dict(SOURCES)
+    sources = dict(before)
     for file in patch:
         name = files.get(file.path.removeprefix(_PREFIX))
         if name is None or file.is_rename or file.is_removed_file:

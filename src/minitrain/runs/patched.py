@@ -47,34 +47,39 @@ def train(
     sources: of every module in `code.SOURCES`, by name. progress: called after each step with a
     `Remote`. Raises `UserError` with the other process's last line if it fails.
     """
-    tree = _copy(sources, root)
+    remote = Remote(config)
     asked = {"config": plain(config), "root": str(root.resolve()), "device": device}
-    command = [sys.executable, "-m", f"{__package__}.patched_process"]
-    # Of this process's own path, the copy comes first.
-    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-    with _process(command, environment) as process:
-        process.stdin.write(json.dumps(asked))
-        process.stdin.close()
-        last = _follow(process.stdout, Remote(config), progress)
-    if process.returncode:
-        reason = last or f"exit status {process.returncode}"
-        raise UserError(f"training under a patch: {reason}")
-
-
-def _follow(lines: Iterator[str], remote: Remote, progress: Any) -> str:
-    """Pass on what the process says of its run; returns its last line that is not about a step."""
-    last = ""
-    for line in lines:
-        if not line.startswith("{"):
-            last = line.strip() or last
-            continue
-        news = json.loads(line)
+    for news in ask(f"{__package__}.patched_process", asked, sources, root):
         remote.step = news["step"]
         remote.records += [Record(**record) for record in news["records"]]
         if progress:
             progress(remote)
-    return last
+
+
+def ask(module: str, asked: Any, sources: Mapping[str, str], root: Path) -> Iterator[Any]:
+    """Run a module of the library under other sources; yields what it answers.
+
+    The module reads `asked` as JSON from standard input, and answers in lines of JSON. root: the
+    store in which the copy of the library is kept. Raises `UserError` with the process's last other
+    line if it fails.
+    """
+    tree = _copy(sources, root)
+    command = [sys.executable, "-m", module]
+    # Of this process's own path, the copy comes first.
+    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    last = ""
+    with _process(command, environment) as process:
+        process.stdin.write(json.dumps(asked))
+        process.stdin.close()
+        for line in process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)
+            else:
+                last = line.strip() or last
+    if process.returncode:
+        reason = last or f"exit status {process.returncode}"
+        raise UserError(f"under a patch: {reason}")
 
 
 @contextmanager

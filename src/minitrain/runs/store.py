@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,20 @@ class Store:
             with FileLock(self.root / ".locks" / f"{address(recipe)}.lock"):
                 return self.find(recipe) or self._train(recipe, engine, progress)
 
+    def under(
+        self, sources: Mapping[str, str], config: Config, progress: Progress | None = None
+    ) -> Run:
+        """The run of a config with other training code, say a reader's repair of it.
+
+        sources: of every module in `code.SOURCES`, by name. PyTorch trains it, in another process.
+        """
+        path = self.root / _address(config, code.hash_of(sources))
+        with suppress(DamagedFile):
+            if path.exists():
+                return read_run(path)
+        patched.train(config, sources, self.root, self.device, progress)
+        return read_run(path)
+
     def _read(self, recipe: Recipe) -> Run | None:
         path = self.path(recipe)
         try:
@@ -171,8 +185,11 @@ def address(wanted: Config | Recipe) -> str:
     """
     code.verify_code()
     recipe = Recipe.of(wanted)
-    values = {"config": plain(recipe.config), "code": faults.code_of(recipe)}
-    identity = json.dumps(values, sort_keys=True)
+    return _address(recipe.config, faults.code_of(recipe))
+
+
+def _address(config: Config, code_hash: str) -> str:
+    identity = json.dumps({"config": plain(config), "code": code_hash}, sort_keys=True)
     return sha256(identity.encode())[:ADDRESS_DIGITS]
 
 

@@ -105,7 +105,7 @@ def test_a_run_under_a_patch_says_how_far_it_is_and_is_trained_once(
 
 def test_what_another_process_has_to_say_is_one_line(small: MakeConfig, tmp_path: Path) -> None:
     sources = {**code.SOURCES, "minitrain.training.schedule": "x = "}
-    with pytest.raises(UserError, match="training under a patch: SyntaxError") as caught:
+    with pytest.raises(UserError, match="under a patch: SyntaxError") as caught:
         patched.train(small(), sources, tmp_path)
     assert "\n" not in str(caught.value)
 

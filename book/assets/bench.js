@@ -1,0 +1,116 @@
+"use strict";
+/* The bench of a case: the pull request, the configs' difference, the checks; how many of its
+   instruments a reader has used; and the judgement of an answer that is a line of the code, or
+   nothing. As `minitrain.labs.case`. */
+
+Object.assign(course.trainer, (() => {
+  const { element, fill } = course.dom;
+  const { button, storage } = course.trainer;
+  const NOTHING = ["nothing", "nada"];
+  const PLACE = /^\s*(\w+\.py)\s*:\s*(\d+)\s*$/;
+  const DIGITS = 12; // of a fingerprint that is shown
+
+  /** What the answer is told, or null where it is none of a case's: [found, line, sentence]. */
+  const judgeCase = ({ bench, case: sealed, lab, texts, recorded }, text) => {
+    if (NOTHING.includes(text.trim().toLowerCase())) {
+      const i = lab.ends.healthy.findIndex((hash, at) => hash !== lab.ends.broken[at]);
+      const [one, other] = [lab.ends.healthy, lab.ends.broken].map((ends) => ends[Math.max(i, 0)].slice(0, DIGITS));
+      const { seed } = recorded.find((run) => run.fingerprint === one);
+      const key = i < 0 ? "nothing_wrong" : "something_wrong";
+      return [i < 0, `${text.trim()}   ${one} ${i < 0 ? "=" : "≠"} ${other}`, fill(texts[key], { seed })];
+    }
+    const [, file, number] = PLACE.exec(text) ?? [];
+    if (!file) return null;
+    const place = `${file}:${Number(number)}`;
+    const told = (key) => [key === "right_line", place, fill(texts[key], { place })];
+    if (!(Number(number) >= 1 && Number(number) <= (sealed.lines[file] ?? 0))) return told("no_line");
+    if (sealed.nothing) return told("healthy_line");
+    if (sealed.wrong.includes(place)) return told("right_line");
+    const written = bench.hunks.some((hunk) =>
+      hunk.file === file && hunk.rows.some(([kind, line]) => kind === "+" && line === Number(number)));
+    return told(written ? "innocent_line" : "unchanged_line");
+  };
+
+  /** The diff as tables, a hunk each; the number of a line that can be an answer is a button. */
+  const diffOf = ({ hunks }, choose) =>
+    hunks.map(({ file, rows }) => {
+      const made = rows.map(([kind, number, text]) => {
+        const place = `${file}:${number}`;
+        const cell = element("td", { class: "bench-number" });
+        if (kind === "-") cell.append(String(number));
+        else {
+          const pick = element("button", { type: "button", "aria-label": place }, String(number));
+          pick.addEventListener("click", () => choose(place));
+          cell.append(pick);
+        }
+        const look = { "+": "bench-added", "-": "bench-removed" }[kind];
+        return element("tr", { class: look ?? null }, cell, element("td", {}, kind), element("td", {}, element("code", {}, text)));
+      });
+      const table = element("table", { class: "bench-diff" }, element("caption", {}, element("code", {}, file)), element("tbody", {}, ...made));
+      return element("div", { class: "bench-scroll", tabindex: "0", role: "region", "aria-label": file }, table);
+    });
+
+  /** What folds out, and counts as used once it has. */
+  const folded = (name, title, use, ...inside) => {
+    const made = element("details", { class: "bench-part" }, element("summary", {}, title), ...inside);
+    made.addEventListener("toggle", () => {
+      if (made.open) use(name);
+    });
+    return made;
+  };
+
+  /** The boxes of the bench, and what counts its use. choose: makes a place the answer. */
+  const benchOf = (about, choose) => {
+    const { texts, bench, case: sealed } = about;
+    const kept = storage(`course.used ${about.experiment}/${about.variant}`);
+    let [used, answers] = kept.read();
+    used = new Set(Array.isArray(used) ? used : []);
+    answers = Number(answers) || 0;
+    const score = element("p", { class: "trainer-note bench-score", role: "status" });
+    const labels = { request: texts.request, config_diff: texts.config_diff, edits: texts.edits, curves: texts.curves };
+    const values = () => ({
+      number: used.size, answers, names: [...used].map((name) => labels[name] ?? name).join(", "),
+    });
+    const tell = () => {
+      score.textContent = fill(used.size || answers ? texts.used : texts.not_used, values());
+      kept.write(used.size || answers ? [[...used], answers] : []);
+    };
+    const use = (name) => {
+      used.add(name);
+      tell();
+    };
+    const answered = (found) => {
+      answers += 1;
+      tell();
+      if (found) score.textContent = fill(texts.score, values());
+    };
+
+    const leaves = Object.entries(bench.differing);
+    const differing = leaves.length
+      ? element("ul", {}, ...leaves.map(([key, [healthy, broken]]) =>
+        element("li", {}, element("code", {}, `${key}: ${JSON.stringify(healthy)} | ${JSON.stringify(broken)}`))))
+      : element("p", {}, texts.no_difference);
+    const checks = bench.instruments.map((name) => {
+      const line = element("div", { class: "bench-line", role: "status" });
+      const press = button(name, "button", () => {
+        const [passed, evidence] = sealed.verdicts[name];
+        line.className = `bench-line ${passed ? "trainer-good" : "trainer-bad"}`;
+        line.replaceChildren(element("code", {}, `${passed ? "✓" : "✗"} ${evidence}`));
+        use(name);
+      });
+      return element("li", {}, press, line);
+    });
+    const boxes = [
+      folded("request", `${texts.request}: ${bench.title}`, use,
+        element("p", {}, bench.description), element("p", { class: "trainer-note" }, texts.request_about),
+        ...diffOf(bench, choose)),
+      folded("config_diff", texts.config_diff, use, differing),
+      element("details", { class: "bench-part" }, element("summary", {}, texts.checks),
+        element("p", { class: "trainer-note" }, texts.check_about), element("ul", { class: "bench-checks" }, ...checks)),
+    ];
+    tell();
+    return { boxes, score, use, answered };
+  };
+
+  return { benchOf, judgeCase };
+})());

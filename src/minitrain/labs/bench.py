@@ -1,0 +1,108 @@
+"""The bench of a case in JupyterLab: the pull request, the difference of the configs, the checks.
+
+Each instrument counts once it has been used; how many a reader needed is their score.
+"""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from minitrain.labs.case import Case, Row
+from minitrain.labs.case_texts import CASE
+from minitrain.labs.instruments import INSTRUMENTS
+from minitrain.training.config import differing
+
+_LOOKS = {"+": "background: rgba(27, 127, 59, 0.15)", "-": "background: rgba(179, 38, 30, 0.12)"}
+
+
+class Bench:
+    """`panel` is the widget to show, `score` the line that counts.
+
+    begin: runs what takes time beside the kernel's own threads (see `Workbench`).
+    """
+
+    def __init__(self, case: Case, language: str, begin: Callable[[Callable[[], None]], None]):
+        self.case, self.texts = case, CASE[language]
+        self.used: list[str] = []
+        self.answers = 0
+        self.score = widgets.HTML()
+        self._begin = begin
+        request = case.fault.request
+        parts = {
+            "request": widgets.HTML(
+                f"<p>{escape(request.description[language])}</p>"
+                f"<p>{escape(self.texts['request_about'].partition('.')[0])}.</p>"
+                + "".join(map(_table, case.hunks))
+            ),
+            "config_diff": widgets.HTML(f"<pre>{escape(self._differences())}</pre>"),
+            "checks": self._checks(),
+        }
+        titles = [self.texts[name] for name in parts]
+        titles[0] += f": {request.title[language]}"
+        self.panel = widgets.Accordion(
+            children=list(parts.values()), titles=titles, selected_index=None
+        )
+        self.panel.observe(
+            lambda change: self._opened(list(parts), change["new"]), "selected_index"
+        )
+        self._tell()
+
+    def _differences(self) -> str:
+        case = self.case
+        leaves = differing(case.config(case.control), case.config(case.broken))
+        lines = [f"{key}: {healthy!r} | {sick!r}" for key, (healthy, sick) in leaves.items()]
+        return "\n".join(lines) or self.texts["no_difference"]
+
+    def _checks(self) -> widgets.VBox:
+        rows = []
+        for name in INSTRUMENTS:
+            button = widgets.Button(description=name, layout=widgets.Layout(width="14em"))
+            line = widgets.HTML()
+            button.on_click(
+                lambda _, name=name, line=line: self._begin(lambda: self._run(name, line))
+            )
+            rows.append(widgets.HBox([button, line]))
+        return widgets.VBox([widgets.HTML(f"<p>{escape(self.texts['check_about'])}</p>"), *rows])
+
+    def _run(self, name: str, line: Any) -> None:
+        verdict = self.case.instrument(name)
+        sign = "✓" if verdict.passed else "✗"
+        line.value = f"<code>{escape(f'{sign} {verdict.evidence}')}</code>"
+        self.use(name)
+
+    def _opened(self, parts: list[str], index: int | None) -> None:
+        if index is not None and parts[index] != "checks":
+            self.use(parts[index])
+
+    def use(self, name: str) -> None:
+        """Count an instrument."""
+        if name not in self.used:
+            self.used.append(name)
+        self._tell()
+
+    def answered(self, found: bool) -> None:
+        """Count an answer; a right one is told the score."""
+        self.answers += 1
+        self._tell("score" if found else "used")
+
+    def _tell(self, sentence: str = "used") -> None:
+        if not self.used and not self.answers:
+            sentence = "not_used"
+        text = self.texts[sentence].format(
+            number=len(self.used),
+            answers=self.answers,
+            names=", ".join(self.texts.get(name, name) for name in self.used),
+        )
+        self.score.value = f"<div role='status'>{escape(text)}</div>"
+
+
+def _table(hunk: list[Row]) -> str:
+    rows = "".join(
+        f"<tr style='{_LOOKS.get(row.kind, '')}'><td style='text-align: right'>{row.number}</td>"
+        f"<td>{row.kind}</td><td style='text-align: left'>{escape(row.text)}</td></tr>"
+        for row in hunk
+    )
+    style = "white-space: pre; font-family: monospace; line-height: 1.4; margin-bottom: 0.6em"
+    return f"<code>{escape(hunk[0].file)}</code><table style='{style}'>{rows}</table>"

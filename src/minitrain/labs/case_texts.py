@@ -1,0 +1,77 @@
+"""Every sentence of a case that a lab does not have, in both languages; used as those of `texts`.
+
+What stands in braces is filled in by whoever shows the sentence.
+"""
+
+CASE: dict[str, dict[str, str]] = {
+    "en": {
+        # the bench
+        "request": "Pull request",
+        "request_about": "The change that lies between the two kinds of run. A click on the number"
+        " of a line makes it your answer.",
+        "config_diff": "Config, healthy against sick",
+        "no_difference": "No leaf differs.",
+        "checks": "Checks, on the sick code",
+        "check_about": "Each is one of the ten checks, run on the code that trains the sick runs.",
+        "edits": "Training under edits",
+        "curves": "Another curve",
+        "nothing": "Nothing is wrong",
+        "answer": "Your answer: a line, file.py:number; or a leaf, key=value",
+        "placeholder": "file.py:number",
+        "not_used": "No instrument used yet.",
+        "used": "Instruments used, {number}: {names}. Answers: {answers}.",
+        "score": "Found with {number} instruments and {answers} answers.",
+        # of an answer
+        "right_line": "That is the line. Mended, the run is the healthy one, to the last bit.",
+        "innocent_line": "Not {place}: the repaired code keeps this line as the pull request has"
+        " it, and its run is the healthy one.",
+        "unchanged_line": "Not {place}: the pull request did not write that line. The healthy code"
+        " has it too.",
+        "healthy_line": "Not {place}: with this line, and every other one of the pull request, the"
+        " run is the same to the last bit as without.",
+        "no_line": "{place}: the training code has no such line.",
+        "something_wrong": "Something is: with seed {seed}, the run with the pull request ends"
+        " elsewhere than the one without it.",
+        "nothing_wrong": "Right. With the same seed, the run ends at the same bytes with the pull"
+        " request and without it: there is nothing to repair.",
+        "repaired": "Repaired: after {steps} steps it is the healthy run, to the last bit.",
+        "not_repaired": "That changes nothing: after {steps} steps it is still the sick run, to the"
+        " last bit.",
+        "another_run": "After {steps} steps it is another run, neither the sick nor the healthy"
+        " one.",
+    },
+    "es": {
+        "request": "Pull request",
+        "request_about": "El cambio que separa una clase de ejecuciones de la otra. Con un clic en"
+        " el número de una línea, la conviertes en tu respuesta.",
+        "config_diff": "Configuración: la sana frente a la enferma",
+        "no_difference": "Ninguna hoja es distinta.",
+        "checks": "Pruebas sobre el código enfermo",
+        "check_about": "Cada una es una de las diez pruebas, hecha sobre el código que entrena las"
+        " ejecuciones enfermas.",
+        "edits": "Entrenar con cambios",
+        "curves": "Otra curva",
+        "nothing": "No hay nada mal",
+        "answer": "Tu respuesta: una línea, archivo.py:número, o una hoja, clave=valor",
+        "placeholder": "archivo.py:número",
+        "not_used": "Aún no has usado ningún instrumento.",
+        "used": "Instrumentos usados, {number}: {names}. Respuestas: {answers}.",
+        "score": "Encontrado con {number} instrumentos y {answers} respuestas.",
+        "right_line": "Es esa línea. Una vez arreglada, la ejecución es la sana, bit a bit.",
+        "innocent_line": "No es {place}: el código reparado conserva esa línea tal como la dejó el"
+        " pull request, y su ejecución es la sana.",
+        "unchanged_line": "No es {place}: el pull request no escribió esa línea. También está en el"
+        " código sano.",
+        "healthy_line": "No es {place}: con esa línea, y con todas las demás del pull request, la"
+        " ejecución es la misma que sin ellas, bit a bit.",
+        "no_line": "{place}: el código de entrenamiento no tiene esa línea.",
+        "something_wrong": "Algo hay: con la semilla {seed}, la ejecución con el pull request no"
+        " termina donde la de antes.",
+        "nothing_wrong": "Así es. Con la misma semilla, la ejecución termina en los mismos bytes"
+        " con el pull request y sin él: no hay nada que reparar.",
+        "repaired": "Reparado: al cabo de {steps} pasos es la ejecución sana, bit a bit.",
+        "not_repaired": "Eso no cambia nada: al cabo de {steps} pasos sigue siendo la ejecución"
+        " enferma, bit a bit.",
+        "another_run": "Al cabo de {steps} pasos es otra ejecución, ni la enferma ni la sana.",
+    },
+}
