@@ -11,7 +11,7 @@ Object.assign(course.trainer, (() => {
   const DIGITS = 12; // of a fingerprint that is shown
 
   /** What the answer is told, or null where it is none of a case's: [found, line, sentence]. */
-  const judgeCase = ({ bench, case: sealed, lab, texts, recorded }, text) => {
+  const judgeCase = ({ bench, case: sealed, lab, texts, messages, recorded }, text) => {
     if (NOTHING.includes(text.trim().toLowerCase())) {
       const i = lab.ends.healthy.findIndex((hash, at) => hash !== lab.ends.broken[at]);
       const [one, other] = [lab.ends.healthy, lab.ends.broken].map((ends) => ends[Math.max(i, 0)].slice(0, DIGITS));
@@ -20,6 +20,9 @@ Object.assign(course.trainer, (() => {
       return [i < 0, `${text.trim()}   ${one} ${i < 0 ? "=" : "≠"} ${other}`, fill(texts[key], { seed })];
     }
     const [, file, number] = PLACE.exec(text) ?? [];
+    if (!file && !text.includes("=")) {
+      throw new course.config.Problem(fill(messages.case_answer, { value: `'${text}'` }));
+    }
     if (!file) return null;
     const place = `${file}:${Number(number)}`;
     const told = (key) => [key === "right_line", place, fill(texts[key], { place })];

@@ -64,12 +64,12 @@ Object.assign(course.trainer, (() => {
       hold?.stop(); // of an earlier answer
       input.removeAttribute("aria-invalid");
       place.replaceChildren();
-      const ofCase = bench && course.trainer.judgeCase(about, input.value);
-      if (ofCase) {
-        show(...ofCase);
-        return;
-      }
       try {
+        const ofCase = bench && course.trainer.judgeCase(about, input.value);
+        if (ofCase) {
+          show(...ofCase);
+          return;
+        }
         const judgement = judge(reader, input.value, lab.config, about.config);
         const reason = contradicted(judgement);
         if (reason === "same") {

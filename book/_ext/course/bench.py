@@ -1,4 +1,4 @@
-"""What the panel of a case knows besides that of a lab: pull request, checks, where the fault is."""
+"""What the panel of a case knows besides that of a lab: the pull request, the checks, the fault."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 jupyter-cache recognises a page by its code cells. It cannot see that a change in the library
 changes what these cells print. So each entry is kept with a hash of what the page rests on: the
 modules that its cells import, with all that these import in turn; the kernel, and the experiments
-that are named with their faults, where they get that far; Python and a few packages. An entry whose hash is another
-one is stale.
+that are named with their faults, where they get that far; Python and a few packages. An entry whose
+hash is another one is stale.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ SAID = (
         "too_many",
     ),
     *("at_least", "more_than", "at_most", "less_than", "heads", "warmup"),
-    *("not_yaml", "yaml_number", "about_seconds", "about_minutes"),
+    *("not_yaml", "yaml_number", "about_seconds", "about_minutes", "case_answer"),
 )
 """The library's messages that the panel uses too."""
 ELSEWHERE = {

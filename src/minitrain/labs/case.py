@@ -14,9 +14,9 @@ from typing import Any
 from minitrain.checks import Verdict
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, shown
-from minitrain.labs import instruments
+from minitrain.labs import instruments, texts
 from minitrain.labs.case_texts import CASE
-from minitrain.labs.lab import Check, Lab, said
+from minitrain.labs.lab import Check, Lab, Sentences, said
 from minitrain.labs.splice import source_of, spliced
 from minitrain.runs import experiments, faults
 from minitrain.runs.faults import Fault, Recipe
@@ -44,6 +44,11 @@ class Case(Lab):
     """A lab whose sick variant differs from the healthy one by the pull request in its code."""
 
     broken: str = "sick"
+
+    @property
+    def sentences(self) -> Sentences:
+        """What is said of answers: where a case has a sentence of its own, that."""
+        return {language: texts.TEXTS[language] | said for language, said in CASE.items()}
 
     @cached_property
     def fault(self) -> Fault:
@@ -97,6 +102,8 @@ class Case(Lab):
             return self._nothing(answer.strip())
         if isinstance(answer, str) and (place := _PLACE.fullmatch(answer)):
             return self._line(place[1], int(place[2]))
+        if not isinstance(answer, str) or "=" not in answer:
+            raise UserError(say("case_answer", value=shown(answer)))
         return super().check(answer, progress)
 
     def judged(self, file: str, line: int) -> tuple[bool, str]:
@@ -112,7 +119,7 @@ class Case(Lab):
         text = self._text(file, line)
         found, message = self.judged(file, line)
         place = f"{file}:{line}"
-        return Check(place, found, text.strip(), said(message, CASE, place=place))
+        return Check(place, found, text.strip(), said(message, self.sentences, place=place))
 
     def _text(self, file: str, line: int) -> str:
         name = f"minitrain.training.{Path(file).stem}"
@@ -130,7 +137,9 @@ class Case(Lab):
         sign = "≠" if pairs else "="
         evidence = f"{short(one.fingerprint)} {sign} {short(other.fingerprint)}"
         message = "something_wrong" if pairs else "nothing_wrong"
-        return Check(answer, not pairs, evidence, said(message, CASE, seed=one.config.seed))
+        return Check(
+            answer, not pairs, evidence, said(message, self.sentences, seed=one.config.seed)
+        )
 
     def code(self, place: str) -> str:
         """A function of the sick code, ``"optim.Adam.step"``, as a reader is given it."""
@@ -161,7 +170,7 @@ class Case(Lab):
         same = found == target
         message = "repaired" if same else "not_repaired" if found == sick else "another_run"
         evidence = f"{short(found)} {'=' if same else '≠'} {short(target)}"
-        return Check(place, same, evidence, said(message, CASE, steps=config.steps))
+        return Check(place, same, evidence, said(message, self.sentences, steps=config.steps))
 
 
 def first_look(config: Config) -> Config:

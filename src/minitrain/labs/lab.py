@@ -51,6 +51,11 @@ class Lab:
     broken: str = "break"
 
     @property
+    def sentences(self) -> Sentences:
+        """What is said of answers, by language and key."""
+        return texts.TEXTS
+
+    @property
     def control(self) -> str:
         """The healthy variant that the broken one is a leaf away from."""
         experiment = experiments.load(self.experiment)
@@ -92,10 +97,10 @@ class Lab:
         values = judgement.values()
         if judgement.contradicted == "same":
             sides = f"{self.control} {values['healthy']} = {self.broken} {values['broken']}"
-            return _verdict(judgement, False, sides, "same")
+            return self._verdict(judgement, False, sides, "same")
         if judgement.contradicted == "unchanged":
             sides = f"{self.broken} {values['broken']} = {values['typed']}"
-            return _verdict(judgement, False, sides, "unchanged")
+            return self._verdict(judgement, False, sides, "unchanged")
         target = Store().get(healthy, progress)
         # Trained here and now: the store would answer an equal config with the target itself. What
         # is recorded on the way changes nothing of the result, and takes time.
@@ -106,11 +111,11 @@ class Lab:
             fingerprint = engine.train(engine.start(unrecorded), progress).fingerprint()
         found = fingerprint == target.fingerprint
         evidence = f"{short(fingerprint)} {'=' if found else '≠'} {short(target.fingerprint)}"
-        return _verdict(judgement, found, evidence, "fixed" if found else judgement.hint)
+        return self._verdict(judgement, found, evidence, "fixed" if found else judgement.hint)
 
-
-def _verdict(judgement: Judgement, found: bool, evidence: str, message: str) -> Check:
-    return Check(judgement.text, found, evidence, said(message, texts.TEXTS, **judgement.values()))
+    def _verdict(self, judgement: Judgement, found: bool, evidence: str, message: str) -> Check:
+        text = said(message, self.sentences, **judgement.values())
+        return Check(judgement.text, found, evidence, text)
 
 
 def said(message: str, table: Sentences, **values: Any) -> str | None:

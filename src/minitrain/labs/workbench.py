@@ -93,6 +93,7 @@ class Workbench:
 
     def __init__(self, lab: Lab, language: str):
         self.lab, self.language = lab, language
+        self._texts = texts.TEXTS[language] | (CASE[language] if isinstance(lab, Case) else {})
         self.name = f"minitrain-{uuid4().hex[:8]}"
         self.worker: threading.Thread | None = None
         self._busy = False
@@ -129,14 +130,12 @@ class Workbench:
         self.bench: Bench | None = None
         if isinstance(lab, Case):
             self.bench = Bench(lab, language, lambda action: self._begin(action, "stopped_check"))
-            self.answer.placeholder = CASE[language]["placeholder"]
 
         self.train.on_click(lambda _: self._begin(self._train, "stopped"))
         self.check.on_click(lambda _: self._begin(self._check, "stopped_check"))
         self.answer.on_msg(self._on_answer)
         self.stop.on_click(lambda _: self._on_stop())
         self.curve.observe(lambda _: self._on_curve(), "value")
-        asked = CASE[language]["answer"] if self.bench else self._text("answer")
         self.panel = widgets.VBox(
             [
                 widgets.HTML(_STYLE.replace("ID", self.name)),
@@ -144,7 +143,7 @@ class Workbench:
                 widgets.Label(self._text("changes")),
                 self.changes,
                 self.train,
-                widgets.HBox([widgets.Label(asked), self.answer, self.check]),
+                widgets.HBox([widgets.Label(self._text("answer")), self.answer, self.check]),
                 *([self.bench.score] if self.bench else []),
                 widgets.HBox([self.stop, self.bar, self.progress]),
                 self.status,
@@ -156,7 +155,7 @@ class Workbench:
         self.panel.add_class(self.name)
 
     def _text(self, sentence: str, /, **values: Any) -> str:
-        return texts.fill(self.language, sentence, **values)
+        return self._texts[sentence].format(**values)
 
     def _on_answer(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":  # the Enter key
