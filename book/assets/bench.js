@@ -53,6 +53,9 @@ Object.assign(course.trainer, (() => {
       return element("div", { class: "bench-scroll", tabindex: "0", role: "region", "aria-label": file }, table);
     });
 
+  /** A text in which `code` stands between backticks. */
+  const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+
   /** What folds out, and counts as used once it has. */
   const folded = (name, title, use, ...inside) => {
     const made = element("details", { class: "bench-part" }, element("summary", {}, title), ...inside);
@@ -105,7 +108,7 @@ Object.assign(course.trainer, (() => {
     });
     const boxes = [
       folded("request", `${texts.request}: ${bench.title}`, use,
-        element("p", {}, bench.description), element("p", { class: "trainer-note" }, texts.request_about),
+        element("p", {}, ...withCode(bench.description)), element("p", { class: "trainer-note" }, texts.request_about),
         ...diffOf(bench, choose)),
       folded("config_diff", texts.config_diff, use, differing),
       element("details", { class: "bench-part" }, element("summary", {}, texts.checks),

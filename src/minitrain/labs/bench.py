@@ -32,8 +32,7 @@ class Bench:
         request = case.fault.request
         parts = {
             "request": widgets.HTML(
-                f"<p>{escape(request.description[language])}</p>"
-                f"<p>{escape(self.texts['request_about'].partition('.')[0])}.</p>"
+                f"<p>{_with_code(request.description[language])}</p>"
                 + "".join(map(_table, case.hunks))
             ),
             "config_diff": widgets.HTML(f"<pre>{escape(self._differences())}</pre>"),
@@ -96,6 +95,12 @@ class Bench:
             names=", ".join(self.texts.get(name, name) for name in self.used),
         )
         self.score.value = f"<div role='status'>{escape(text)}</div>"
+
+
+def _with_code(text: str) -> str:
+    """A text in which `code` stands between backticks, as HTML."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
 def _table(hunk: list[Row]) -> str:

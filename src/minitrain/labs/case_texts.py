@@ -12,7 +12,7 @@ CASE: dict[str, dict[str, str]] = {
         "config_diff": "Config, healthy against sick",
         "no_difference": "No leaf differs.",
         "checks": "Checks, on the sick code",
-        "check_about": "Each is one of the ten checks, run on the code that trains the sick runs.",
+        "check_about": "They are the ten checks, run on the code that trains the sick runs.",
         "edits": "Training under edits",
         "curves": "Another curve",
         "changes": "Your changes to the sick run's config, one key=value a line",
@@ -25,7 +25,7 @@ CASE: dict[str, dict[str, str]] = {
         "placeholder": "file.py:number",
         "not_used": "No instrument used yet.",
         "used": "Instruments used, {number}: {names}. Answers: {answers}.",
-        "score": "Found with {number} instruments and {answers} answers.",
+        "score": "Found. Instruments: {number}; answers: {answers}.",
         # of an answer
         "right_line": "That is the line. Mended, the run is the healthy one, to the last bit.",
         "innocent_line": "Not {place}: the repaired code keeps this line as the pull request has"
@@ -52,8 +52,8 @@ CASE: dict[str, dict[str, str]] = {
         "config_diff": "Configuración: la sana frente a la enferma",
         "no_difference": "Ninguna hoja es distinta.",
         "checks": "Pruebas sobre el código enfermo",
-        "check_about": "Cada una es una de las diez pruebas, hecha sobre el código que entrena las"
-        " ejecuciones enfermas.",
+        "check_about": "Son las diez pruebas, ejecutadas sobre el código que entrena las ejecuciones"
+        " enfermas.",
         "edits": "Entrenar con cambios",
         "curves": "Otra curva",
         "changes": "Tus cambios en la configuración de la enferma, una clave=valor por línea",
@@ -66,8 +66,8 @@ CASE: dict[str, dict[str, str]] = {
         "placeholder": "archivo.py:número",
         "not_used": "Aún no has usado ningún instrumento.",
         "used": "Instrumentos usados, {number}: {names}. Respuestas: {answers}.",
-        "score": "Encontrado con {number} instrumentos y {answers} respuestas.",
-        "right_line": "Es esa línea. Una vez arreglada, la ejecución es la sana, bit a bit.",
+        "score": "Encontrado. Instrumentos: {number}; respuestas: {answers}.",
+        "right_line": "Es esa línea. Con ella corregida, la ejecución es la sana, bit a bit.",
         "innocent_line": "No es {place}: el código reparado conserva esa línea tal como la dejó el"
         " pull request, y su ejecución es la sana.",
         "unchanged_line": "No es {place}: el pull request no escribió esa línea. También está en el"
@@ -76,7 +76,7 @@ CASE: dict[str, dict[str, str]] = {
         " ejecución es la misma que sin ellas, bit a bit.",
         "no_line": "{place}: el código de entrenamiento no tiene esa línea.",
         "something_wrong": "Algo hay: con la semilla {seed}, la ejecución con el pull request no"
-        " termina donde la de antes.",
+        " termina en los mismos bytes que sin él.",
         "nothing_wrong": "Así es. Con la misma semilla, la ejecución termina en los mismos bytes"
         " con el pull request y sin él: no hay nada que reparar.",
         "repaired": "Reparado: al cabo de {steps} pasos es la ejecución sana, bit a bit.",

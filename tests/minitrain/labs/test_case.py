@@ -73,7 +73,7 @@ def test_an_answer_is_told_what_contradicts_it(case: Case) -> None:
     said = {
         f"{file}:{int(line) + 3}": "conserva esa línea",
         f"{file}:1": "no escribió esa línea",
-        "nada": "no termina donde",
+        "nada": "no termina en los mismos bytes",
         "seed=42": "no es esa hoja",
     }
     for answer, sentence in said.items():
@@ -233,7 +233,7 @@ def test_the_bench_counts_what_is_used_and_an_answer_is_told_the_score(case: Cas
     panel.answer.value = right_line(case)
     panel.check.click()
     panel.worker.join(120)
-    assert "Encontrado con 3 instrumentos y 2 respuestas" in bench.score.value
+    assert "Encontrado. Instrumentos: 3; respuestas: 2." in bench.score.value
 
 
 @pytest.mark.usefixtures("reader")

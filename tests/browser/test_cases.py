@@ -1,0 +1,138 @@
+"""The cases of phase 19 in the built pages, from the first look at the bench to the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from minitrain.labs.case import Case
+from minitrain.labs.case_texts import CASE
+from minitrain.labs.page_texts import PAGE
+from minitrain.labs.texts import TEXTS
+from minitrain.runs.faults import Recipe
+from minitrain.runs.store import Store
+from minitrain.training.config import patched
+from minitrain.training.grid import short
+
+FOUND_BY = {
+    "19-the-run-that-hardly-learns": "zero_gradient",
+    "19-the-run-that-starts-too-high": "initial_loss",
+    "19-the-run-that-is-too-good": "causality.training",
+}
+SHORT = {"steps": 40, "eval_interval": 20, "schedule.warmup_steps": 10}
+
+
+def words(language: str) -> dict[str, str]:
+    return {**TEXTS[language], **PAGE[language], **CASE[language]}
+
+
+def opened(page: Page, files: str, language: str, name: str) -> Locator:
+    page.goto(f"{files}/labs/{language}/{name}.html")
+    panel = page.locator(".trainer-panel")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def press(panel: Locator, name: str) -> None:
+    panel.get_by_role("button", name=name, exact=True).click()
+
+
+def answer(panel: Locator, said: dict[str, str], text: str) -> Locator:
+    panel.get_by_label(said["answer"]).fill(text)
+    press(panel, said["check"])
+    return panel.locator(".trainer-verdict")
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_a_case_from_the_first_look_to_the_answer(
+    page: Page, files: str, name: str, language: str
+) -> None:
+    case, said = Case(name), words(language)
+    panel = opened(page, files, language, name)
+    score = panel.locator(".bench-score")
+    expect(score).to_have_text(said["not_used"])
+
+    request = panel.locator("details").first
+    request.locator("summary").click()
+    expect(request).to_contain_text(case.fault.request.title[language])
+    rows = [row for hunk in case.hunks for row in hunk]
+    expect(request.locator("tr")).to_have_count(len(rows))
+    right, *_ = sorted(case.fault.wrong)
+    added = next(r for r in rows if r.kind == "+" and (r.file, r.number) not in case.fault.wrong)
+    innocent = f"{added.file}:{added.number}"
+    panel.get_by_role("button", name=innocent, exact=True).first.click()
+    expect(panel.get_by_label(said["answer"])).to_have_value(innocent)
+    press(panel, said["check"])
+    verdict = panel.locator(".trainer-verdict")
+    expect(verdict).to_contain_text(said["innocent_line"].format(place=innocent))
+
+    panel.locator("details").nth(2).locator("summary").click()
+    for check in (FOUND_BY[name], "repeatable"):
+        press(panel, check)
+        found = case.instrument(check)
+        line = panel.locator("li", has=page.get_by_role("button", name=check, exact=True))
+        expect(line).to_contain_text(f"{'✓' if found else '✗'} {found.evidence}")
+
+    expect(answer(panel, said, "nothing")).to_contain_text(
+        said["something_wrong"].partition("{")[0]
+    )
+    assert repr(case.check("nothing"))[2:] in verdict.inner_text()
+    unchanged = f"{right[0]}:1"
+    expect(answer(panel, said, unchanged)).to_contain_text(
+        said["unchanged_line"].format(place=unchanged)
+    )
+    expect(answer(panel, said, "seed=42")).to_contain_text("healthy 42 = sick 42")
+    expect(answer(panel, said, f"{right[0]}:99999")).to_contain_text(
+        said["no_line"].format(place=f"{right[0]}:99999")
+    )
+    expect(answer(panel, said, "no idea")).to_contain_text("'no idea'")
+    names = ", ".join([said["request"], FOUND_BY[name], "repeatable"])
+    expect(score).to_have_text(said["used"].format(number=3, names=names, answers=5))
+
+    expect(answer(panel, said, f"{right[0]}:{right[1]}")).to_contain_text(said["right_line"])
+    expect(score).to_have_text(said["score"].format(number=3, answers=6))
+    page.reload()
+    expect(score).to_have_text(said["used"].format(number=3, names=names, answers=6))
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_the_page_trains_the_sick_code(page: Page, files: str, name: str) -> None:
+    case, said = Case(name), words("en")
+    panel = opened(page, files, "en", name)
+    panel.locator("textarea").fill("\n".join(f"{k}={json.dumps(v)}" for k, v in SHORT.items()))
+    press(panel, said["train"])
+    config = patched(case.config("sick"), SHORT)
+    expected = Store().get(Recipe(config, case.fault.id)).fingerprint
+    trained = panel.locator(".trainer-result").first
+    expect(trained).to_contain_text(short(expected), timeout=60_000)
+    with page.expect_download() as download:
+        panel.get_by_role("link", name="run.json").first.click()
+    assert json.loads(download.value.path().read_text())["code"] == case.fault.code
+
+
+def test_a_whole_run_of_the_page_is_the_sick_one(page: Page, files: str) -> None:
+    said = words("es")
+    panel = opened(page, files, "es", "19-the-run-that-hardly-learns")
+    press(panel, said["train"])
+    expect(panel.locator(".trainer-result").first).to_contain_text(
+        said["is_broken"], timeout=120_000
+    )
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_what_a_page_carries_does_not_say_where_the_fault_is(
+    page: Page, files: str, name: str
+) -> None:
+    """The answer lies in the page, coded; nobody should read it by chance."""
+    case = Case(name)
+    panel = opened(page, files, "en", name)
+    source = panel.locator("xpath=..").locator("script").first.text_content() or ""
+    about = json.loads(source)
+    assert not re.search(r'"wrong"|"verdicts"', source)
+    assert "repair" not in json.dumps(about["bench"])
+    for file, line in case.fault.wrong:
+        assert f"{file}:{line}" not in source
