@@ -1,5 +1,5 @@
 "use strict";
-/* The bench of a case: the pull request, the configs' difference, the checks; how many of its
+/* The bench of a lab: the pull request, if there is one, the configs' difference, the checks; how many of its
    instruments a reader has used; and the judgement of an answer that is a line of the code, or
    nothing. As `minitrain.labs.case`. */
 
@@ -11,7 +11,7 @@ Object.assign(course.trainer, (() => {
   const DIGITS = 12; // of a fingerprint that is shown
 
   /** What the answer is told, or null where it is none of a case's: [found, line, sentence]. */
-  const judgeCase = ({ bench, case: sealed, lab, texts, messages, recorded }, text) => {
+  const judgeCase = ({ bench, sealed, lab, texts, messages, recorded }, text) => {
     if (NOTHING.includes(text.trim().toLowerCase())) {
       const i = lab.ends.healthy.findIndex((hash, at) => hash !== lab.ends.broken[at]);
       const [one, other] = [lab.ends.healthy, lab.ends.broken].map((ends) => ends[Math.max(i, 0)].slice(0, DIGITS));
@@ -67,7 +67,7 @@ Object.assign(course.trainer, (() => {
 
   /** The boxes of the bench, and what counts its use. choose: makes a place the answer. */
   const benchOf = (about, choose) => {
-    const { texts, bench, case: sealed } = about;
+    const { texts, bench, sealed } = about;
     const kept = storage(`course.used ${about.experiment}/${about.variant}`);
     let [used, answers] = kept.read();
     used = new Set(Array.isArray(used) ? used : []);
@@ -91,7 +91,7 @@ Object.assign(course.trainer, (() => {
       if (found) score.textContent = fill(texts.score, values());
     };
 
-    const leaves = Object.entries(bench.differing);
+    const leaves = Object.entries(sealed.differing);
     const differing = leaves.length
       ? element("ul", {}, ...leaves.map(([key, [healthy, broken]]) =>
         element("li", {}, element("code", {}, `${key}: ${JSON.stringify(healthy)} | ${JSON.stringify(broken)}`))))
@@ -106,10 +106,13 @@ Object.assign(course.trainer, (() => {
       });
       return element("li", {}, press, line);
     });
+    const request = bench.hunks
+      ? [folded("request", `${texts.request}: ${bench.title}`, use,
+          element("p", {}, ...withCode(bench.description)), element("p", { class: "trainer-note" }, texts.request_about),
+          ...diffOf(bench, choose))]
+      : [];
     const boxes = [
-      folded("request", `${texts.request}: ${bench.title}`, use,
-        element("p", {}, ...withCode(bench.description)), element("p", { class: "trainer-note" }, texts.request_about),
-        ...diffOf(bench, choose)),
+      ...request,
       folded("config_diff", texts.config_diff, use, differing),
       element("details", { class: "bench-part" }, element("summary", {}, texts.checks),
         element("p", { class: "trainer-note" }, texts.check_about), element("ul", { class: "bench-checks" }, ...checks)),

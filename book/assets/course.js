@@ -28,3 +28,15 @@ const nameSliders = () => {
 if (document.querySelector("script[type^='application/vnd.jupyter.widget']")) {
   new MutationObserver(nameSliders).observe(document.body, { childList: true, subtree: true });
 }
+
+// A link into a lab's folded diagnosis opens it, in browsers that do not do so themselves.
+const unfold = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const folded = target?.closest(".course-diagnosis:not([open])");
+  if (!folded) return;
+  folded.open = true;
+  target.scrollIntoView();
+};
+
+addEventListener("hashchange", unfold);
+unfold();

@@ -65,7 +65,7 @@ Object.assign(course.trainer, (() => {
       input.removeAttribute("aria-invalid");
       place.replaceChildren();
       try {
-        const ofCase = bench && course.trainer.judgeCase(about, input.value);
+        const ofCase = about.bench?.hunks && course.trainer.judgeCase(about, input.value);
         if (ofCase) {
           show(...ofCase);
           return;
@@ -91,7 +91,7 @@ Object.assign(course.trainer, (() => {
       input.dispatchEvent(new Event("input", { bubbles: true }));
       input.focus();
     };
-    if (bench) made.append(button(texts.nothing, "button", () => choose("nothing")));
+    if (about.bench?.hunks) made.append(button(texts.nothing, "button", () => choose("nothing")));
     return { boxes: [made, place], input, choose, busy: () => hold?.going() };
   };
 

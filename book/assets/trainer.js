@@ -22,8 +22,8 @@
       for (const run of about.recorded) run.values[i] = run.values[i].map((x) => x === null ? x : x / 1000);
     });
     // A case has a fault in its code, which the kernel plants; see `bench.js`.
-    const planted = sealed.case?.planted ?? { changes: {}, bits: 0 };
-    return { ...about, config, lab, case: sealed.case, planted, code: sealed.case?.code ?? about.code };
+    const planted = sealed.bench?.planted ?? { changes: {}, bits: 0 };
+    return { ...about, config, lab, sealed: sealed.bench, planted, code: sealed.bench?.code ?? about.code };
   };
 
   /** Four significant digits, as Python's `.4g`. */

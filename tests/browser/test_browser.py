@@ -135,6 +135,23 @@ def test_hints_open_one_inside_the_other(page: Page, root: str, name: str) -> No
     expect(body).to_be_visible()
 
 
+@pytest.mark.parametrize("name", LABS)
+def test_the_diagnosis_is_folded_until_it_is_wanted_or_linked_to(
+    page: Page, files: str, name: str
+) -> None:
+    page.goto(f"{files}/{name}.html")
+    folded = page.locator("details.course-diagnosis")
+    last = folded.locator("section h2").last
+    expect(page.locator("details.hint-mild").first).to_be_visible()
+    expect(last).to_be_hidden()
+    folded.locator("> summary").click()
+    expect(last).to_be_visible()
+    anchor = folded.locator("section").last.get_attribute("id")
+    page.goto("about:blank")
+    page.goto(f"{files}/{name}.html#{anchor}")
+    expect(last).to_be_visible()
+
+
 @pytest.mark.parametrize(
     ("language", "query", "word"),
     [

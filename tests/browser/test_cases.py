@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case
-from minitrain.labs.case_texts import CASE
 from minitrain.labs.page_texts import PAGE
 from minitrain.labs.texts import TEXTS
 from minitrain.runs.faults import Recipe
@@ -26,7 +26,7 @@ SHORT = {"steps": 40, "eval_interval": 20, "schedule.warmup_steps": 10}
 
 
 def words(language: str) -> dict[str, str]:
-    return {**TEXTS[language], **PAGE[language], **CASE[language]}
+    return {**TEXTS[language], **PAGE[language], **BENCH[language], **CASE[language]}
 
 
 def opened(page: Page, files: str, language: str, name: str) -> Locator:

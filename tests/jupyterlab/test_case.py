@@ -5,8 +5,9 @@ from __future__ import annotations
 from places import CASE
 from playwright.sync_api import Page, expect
 
+from minitrain.labs.bench_texts import BENCH
+from minitrain.labs.bench_texts import CASE as SENTENCES
 from minitrain.labs.case import Case
-from minitrain.labs.case_texts import CASE as SENTENCES
 
 LANGUAGE = "es"
 REPAIR = """
@@ -24,7 +25,7 @@ def choose(page: Page, menu: str, entry: str) -> None:
 
 
 def test_a_case_from_the_first_page_to_the_repair(page: Page, complaints: list[str]) -> None:
-    said, case = SENTENCES[LANGUAGE], Case(CASE)
+    said, case = BENCH[LANGUAGE] | SENTENCES[LANGUAGE], Case(CASE)
     page.locator(f".jp-MarkdownViewer a[href*='labs/{LANGUAGE}/{CASE}']").first.click()
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
     expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle")

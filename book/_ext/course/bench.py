@@ -1,49 +1,56 @@
-"""What the panel of a case knows besides that of a lab: the pull request, the checks, the fault."""
+"""What the bench of a lab's panel knows: a pull request, if there is one, the checks, the fault."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from minitrain.kernel import binding
+from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case
-from minitrain.labs.case_texts import CASE
 from minitrain.labs.instruments import INSTRUMENTS
+from minitrain.labs.lab import Lab
 from minitrain.training.config import differing
 
 SCRIPTS = ("bench.js",)
 STYLE = "bench.css"
 
 
-def texts(language: str) -> dict[str, str]:
-    """The sentences of a case; where they have the name of a lab's, they stand in for it."""
-    return CASE[language]
+def texts(lab: Lab, language: str) -> dict[str, str]:
+    """The sentences of a bench; where they have the name of a lab's, they stand in for it."""
+    return BENCH[language] | (CASE[language] if isinstance(lab, Case) else {})
 
 
-def shown(case: Case, language: str) -> dict[str, Any]:
+def shown(lab: Lab, language: str) -> dict[str, Any]:
     """What a reader may see."""
-    request = case.fault.request
-    leaves = differing(case.config(case.control), case.config(case.broken))
+    about: dict[str, Any] = {"instruments": list(INSTRUMENTS)}
+    if isinstance(lab, Case):
+        request = lab.fault.request
+        about |= {
+            "title": request.title[language],
+            "description": request.description[language],
+            "hunks": [
+                {"file": hunk[0].file, "rows": [[row.kind, row.number, row.text] for row in hunk]}
+                for hunk in lab.hunks
+            ],
+        }
+    return about
+
+
+def sealed(lab: Lab) -> dict[str, Any]:
+    """What a reader is told bit by bit."""
+    leaves = differing(lab.config(lab.control), lab.config(lab.broken))
+    verdicts = lab.examined(lab.broken)
     return {
-        "title": request.title[language],
-        "description": request.description[language],
-        "hunks": [
-            {"file": hunk[0].file, "rows": [[row.kind, row.number, row.text] for row in hunk]}
-            for hunk in case.hunks
-        ],
         "differing": {key: list(values) for key, values in leaves.items()},
-        "instruments": list(INSTRUMENTS),
+        "verdicts": {name: [found.passed, found.evidence] for name, found in verdicts.items()},
+        **(_of_case(lab) if isinstance(lab, Case) else {}),
     }
 
 
-def sealed(case: Case) -> dict[str, Any]:
-    """What a reader is told bit by bit."""
+def _of_case(case: Case) -> dict[str, Any]:
     kernel = case.fault.request.kernel
     names = kernel.faults if kernel else []
     return {
-        "verdicts": {
-            name: [verdict.passed, verdict.evidence]
-            for name, verdict in case.examined(case.broken).items()
-        },
         "wrong": sorted(f"{file}:{line}" for file, line in case.fault.wrong),
         "lines": {
             f"{name.rpartition('.')[2]}.py": len(source.splitlines())

@@ -37,6 +37,8 @@ class Strings:
     papers: str
     summary_title: str
     """Title, in THIS language, of the summary that a page of the other language carries."""
+    diagnosis: str
+    """What unfolds all that follows a lab's hints."""
     sources: dict[str, str]
     """What the texts are called that the course grew from."""
     verdicts: dict[str, str]
@@ -80,6 +82,7 @@ STRINGS = {
         next="Where to go next",
         papers="Papers",
         summary_title="In English, in one paragraph",
+        diagnosis="Show the diagnosis",
         sources={
             "lab": "Lab: Break, AdamW with …",
             "adamw": "Chapter: AdamW vs Adam",
@@ -136,6 +139,7 @@ STRINGS = {
         next="Por dónde seguir",
         papers="Artículos",
         summary_title="En español, en un párrafo",
+        diagnosis="Ver el diagnóstico",
         sources={
             "lab": "Laboratorio: Break, AdamW with …",
             "adamw": "Capítulo: AdamW vs Adam",

@@ -15,7 +15,7 @@ a reader may change. ``set`` changes leaves for the panel alone. ``over`` are th
 runs are drawn behind the reader's, those of ``seeds`` or all. ``map`` names two leaves: the runs of
 the experiment become a table over their values, and the reader's are put into it. With ``lab`` (the
 variant with the fault) in place of ``variant``, the panel is that of a lab: every leaf may be
-changed, and an answer is checked. Where that fault is in the code, the panel has a bench (`bench`).
+changed, there is a bench of instruments (`bench`), and an answer is checked.
 
 The kernel is loaded by the first run.
 """
@@ -101,7 +101,6 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
     loaded = experiments.load(experiment)
     changes = dict(assignment(one, "set") for one in options.get("set", "").split())
     lab = _opened(loaded, options["lab"]) if "lab" in options else None
-    case = lab if isinstance(lab, Case) else None
     variant = lab.broken if lab else options.get("variant", "")
     over = [lab.control, lab.broken] if lab else options.get("over", "").split()
     seeds = [int(seed) for seed in options.get("seeds", "").split()]
@@ -113,19 +112,19 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
         "experiment": experiment,
         "texts": {
             key: text
-            for key, text in (said | bench.texts(language) if case else said).items()
+            for key, text in (said | bench.texts(lab, language) if lab else said).items()
             if key not in ELSEWHERE and not (lab and key in WITHOUT_LAB)
         },
         "messages": {key: MESSAGES[language][key] for key in SAID},
         "rules": rules(),
         "leaves": options.get("leaves", "").split(),
         "variant": variant,
-        "bench": case and bench.shown(case, language),
+        "bench": lab and bench.shown(lab, language),
         "sealed": _sealed(
             {
                 "config": flat(loaded.config(variant, changes)),
                 "lab": lab and _lab(lab),
-                "case": case and bench.sealed(case),
+                "bench": lab and bench.sealed(lab),
             }
         ),
         "names": {} if lab else _names(experiment),

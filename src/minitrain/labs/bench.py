@@ -1,4 +1,5 @@
-"""The bench of a case in JupyterLab: the pull request, the difference of the configs, the checks.
+"""The bench of a lab in JupyterLab: a pull request, if there is one, the difference of the configs,
+the checks.
 
 Each instrument counts once it has been used; how many a reader needed is their score.
 """
@@ -9,9 +10,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case, Row
-from minitrain.labs.case_texts import CASE
 from minitrain.labs.instruments import INSTRUMENTS
+from minitrain.labs.lab import Lab
 from minitrain.training.config import differing
 
 _LOOKS = {"+": "background: rgba(27, 127, 59, 0.15)", "-": "background: rgba(179, 38, 30, 0.12)"}
@@ -23,34 +25,33 @@ class Bench:
     begin: runs what takes time beside the kernel's own threads (see `Workbench`).
     """
 
-    def __init__(self, case: Case, language: str, begin: Callable[[Callable[[], None]], None]):
-        self.case, self.texts = case, CASE[language]
+    def __init__(self, lab: Lab, language: str, begin: Callable[[Callable[[], None]], None]):
+        self.lab, self.texts = lab, BENCH[language] | CASE[language]
         self.used: list[str] = []
         self.answers = 0
         self.score = widgets.HTML()
         self._begin = begin
-        request = case.fault.request
-        parts = {
-            "request": widgets.HTML(
-                f"<p>{_with_code(request.description[language])}</p>"
-                + "".join(map(_table, case.hunks))
-            ),
+        parts: dict[str, widgets.Widget] = {
             "config_diff": widgets.HTML(f"<pre>{escape(self._differences())}</pre>"),
             "checks": self._checks(),
         }
         titles = [self.texts[name] for name in parts]
-        titles[0] += f": {request.title[language]}"
+        if isinstance(lab, Case):
+            request = lab.fault.request
+            hunks = "".join(map(_table, lab.hunks))
+            text = f"<p>{_with_code(request.description[language])}</p>"
+            parts = {"request": widgets.HTML(text + hunks), **parts}
+            titles.insert(0, f"{self.texts['request']}: {request.title[language]}")
+        self.parts = parts
         self.panel = widgets.Accordion(
             children=list(parts.values()), titles=titles, selected_index=None
         )
-        self.panel.observe(
-            lambda change: self._opened(list(parts), change["new"]), "selected_index"
-        )
+        self.panel.observe(lambda change: self._opened(change["new"]), "selected_index")
         self._tell()
 
     def _differences(self) -> str:
-        case = self.case
-        leaves = differing(case.config(case.control), case.config(case.broken))
+        lab = self.lab
+        leaves = differing(lab.config(lab.control), lab.config(lab.broken))
         lines = [f"{key}: {healthy!r} | {sick!r}" for key, (healthy, sick) in leaves.items()]
         return "\n".join(lines) or self.texts["no_difference"]
 
@@ -66,14 +67,15 @@ class Bench:
         return widgets.VBox([widgets.HTML(f"<p>{escape(self.texts['check_about'])}</p>"), *rows])
 
     def _run(self, name: str, line: Any) -> None:
-        verdict = self.case.instrument(name)
+        verdict = self.lab.instrument(name)
         sign = "✓" if verdict.passed else "✗"
         line.value = f"<code>{escape(f'{sign} {verdict.evidence}')}</code>"
         self.use(name)
 
-    def _opened(self, parts: list[str], index: int | None) -> None:
-        if index is not None and parts[index] != "checks":
-            self.use(parts[index])
+    def _opened(self, index: int | None) -> None:
+        name = "checks" if index is None else list(self.parts)[index]
+        if name != "checks":  # each of them counts for itself
+            self.use(name)
 
     def use(self, name: str) -> None:
         """Count an instrument."""

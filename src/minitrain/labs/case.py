@@ -11,11 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from minitrain.checks import Verdict
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, shown
-from minitrain.labs import instruments, texts
-from minitrain.labs.case_texts import CASE
+from minitrain.labs import texts
+from minitrain.labs.bench_texts import CASE
 from minitrain.labs.lab import Check, Lab, Sentences, said
 from minitrain.labs.splice import source_of, spliced
 from minitrain.runs import experiments, faults
@@ -83,18 +82,6 @@ class Case(Lab):
     def diff(self) -> "Diff":
         """The diff as a notebook shows it."""
         return Diff(self.hunks)
-
-    def instrument(self, name: str, variant: str | None = None) -> Verdict:
-        """The verdict of one of the bench's instruments on a variant's code: the sick one's."""
-        if name not in instruments.INSTRUMENTS:
-            known = ", ".join(instruments.INSTRUMENTS)
-            raise UserError(say("no_instrument", name=shown(name), known=known))
-        return self.examined(variant or self.broken)[name]
-
-    def examined(self, variant: str) -> dict[str, Verdict]:
-        """The verdicts of all instruments on a variant's code, by name."""
-        fault = experiments.load(self.experiment).faults.get(variant)
-        return instruments.examine(Recipe(self.config(variant), fault))
 
     def check(self, answer: str, progress: Progress | None = None) -> Check:
         """Whether an answer names the fault. Raises `UserError` for what is no answer."""

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minitrain.checks import Verdict
 from minitrain.common.errors import UserError
 from minitrain.common.messages import say, session_language, shown
-from minitrain.labs import texts
+from minitrain.labs import instruments, texts
 from minitrain.labs.judgement import Judgement, judge
 from minitrain.pages import plots, show
 from minitrain.runs import engines, experiments
@@ -85,6 +86,18 @@ class Lab:
         runs = run_all((point.recipe for point in points), watch=watch)
         found = list(zip(points, runs, strict=True))
         return {v: [run for point, run in found if point.variant == v] for v in variants}
+
+    def instrument(self, name: str, variant: str | None = None) -> Verdict:
+        """The verdict of one of the bench's instruments on a variant: unless named, the broken."""
+        if name not in instruments.INSTRUMENTS:
+            known = ", ".join(instruments.INSTRUMENTS)
+            raise UserError(say("no_instrument", name=shown(name), known=known))
+        return self.examined(variant or self.broken)[name]
+
+    def examined(self, variant: str) -> dict[str, Verdict]:
+        """The verdicts of all instruments on a variant's code and config, by name."""
+        fault = experiments.load(self.experiment).faults.get(variant)
+        return instruments.examine(Recipe(self.config(variant), fault))
 
     def check(self, answer: str, progress: Progress | None = None) -> Check:
         """Whether `answer`, ``"key=value"``, turns the broken run into the healthy one.

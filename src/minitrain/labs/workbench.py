@@ -19,8 +19,8 @@ from minitrain.common.errors import UserError
 from minitrain.common.messages import say, session_language
 from minitrain.labs import curves, texts, your_turn
 from minitrain.labs.bench import Bench
+from minitrain.labs.bench_texts import CASE
 from minitrain.labs.case import Case
-from minitrain.labs.case_texts import CASE
 from minitrain.labs.judgement import outcome
 from minitrain.labs.lab import Check, Lab
 from minitrain.pages import plots
@@ -127,9 +127,7 @@ class Workbench:
             layout=widgets.Layout(width="max-content", display="none"),
         )
         self._drawn: dict[str, Sequence[plots.Recorded]] = {}
-        self.bench: Bench | None = None
-        if isinstance(lab, Case):
-            self.bench = Bench(lab, language, lambda action: self._begin(action, "stopped_check"))
+        self.bench = Bench(lab, language, lambda action: self._begin(action, "stopped_check"))
 
         self.train.on_click(lambda _: self._begin(self._train, "stopped"))
         self.check.on_click(lambda _: self._begin(self._check, "stopped_check"))
@@ -139,12 +137,12 @@ class Workbench:
         self.panel = widgets.VBox(
             [
                 widgets.HTML(_STYLE.replace("ID", self.name)),
-                *([self.bench.panel] if self.bench else []),
+                self.bench.panel,
                 widgets.Label(self._text("changes")),
                 self.changes,
                 self.train,
                 widgets.HBox([widgets.Label(self._text("answer")), self.answer, self.check]),
-                *([self.bench.score] if self.bench else []),
+                self.bench.score,
                 widgets.HBox([self.stop, self.bar, self.progress]),
                 self.status,
                 self.curve,
@@ -167,8 +165,7 @@ class Workbench:
         self._stop.set()
 
     def _on_curve(self) -> None:
-        if self.bench:
-            self.bench.use("curves")
+        self.bench.use("curves")
         # While something trains, its thread draws; pyplot is for one thread at a time.
         if self._drawn and not self._busy:
             self._draw(self._drawn)
@@ -215,8 +212,7 @@ class Workbench:
         variants = (self.lab.control, self.lab.broken)
         others = self.lab.runs(*variants, watch=self._on_standing)
         self._pace = Pace()
-        if self.bench:
-            self.bench.use("edits")
+        self.bench.use("edits")
         self._say(self._text("training"))
         drawn = time.monotonic()
 
@@ -259,8 +255,7 @@ class Workbench:
         self._say(self._text("checking"))
         verdict: Check = self.lab.check(answer, self._on_step)
         self._say(repr(verdict), "good" if verdict.found else "bad")
-        if self.bench:
-            self.bench.answered(verdict.found)
+        self.bench.answered(verdict.found)
 
     def _on_step(self, training: Training) -> None:
         self._heed_stop()

@@ -12,8 +12,8 @@ from minitrain.common.errors import UserError
 from minitrain.common.messages import MESSAGES
 from minitrain.labs import case as cases
 from minitrain.labs.bench import Bench
+from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case
-from minitrain.labs.case_texts import CASE
 from minitrain.labs.instruments import INSTRUMENTS
 from minitrain.labs.splice import source_of, spliced
 from minitrain.labs.workbench import Workbench, workbench
@@ -197,10 +197,12 @@ def test_an_instrument_that_there_is_not_is_named(case: Case) -> None:
 
 
 def test_both_languages_have_the_same_sentences() -> None:
-    assert list(CASE["en"]) == list(CASE["es"])
-    assert set(CASE) == set(MESSAGES)
-    for key, text in CASE["en"].items():
-        assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", CASE["es"][key]))
+    for table in (BENCH, CASE):
+        assert list(table["en"]) == list(table["es"])
+        assert set(table) == set(MESSAGES)
+        for key, text in table["en"].items():
+            in_braces = [set(re.findall(r"\{(\w+)\}", said)) for said in (text, table["es"][key])]
+            assert in_braces[0] == in_braces[1]
 
 
 # -------------------------------------------------------------------------- the bench in JupyterLab
@@ -219,8 +221,7 @@ def press(panel: Workbench, bench: Bench, name: str) -> str:
 def test_the_bench_counts_what_is_used_and_an_answer_is_told_the_score(case: Case) -> None:
     panel = Workbench(case, "es")
     bench = panel.bench
-    assert bench is not None
-    assert CASE["es"]["not_used"] in bench.score.value
+    assert BENCH["es"]["not_used"] in bench.score.value
     bench.panel.selected_index = 0
     assert "Adam recibe el nombre" in bench.panel.titles[0]
     assert "✗" in press(panel, bench, "zero_gradient")
@@ -243,5 +244,4 @@ def test_training_under_edits_trains_the_sick_code(case: Case) -> None:
     assert panel.worker
     panel.worker.join(180)
     assert "Es la huella de la ejecución enferma" in panel.status.value
-    assert panel.bench
     assert panel.bench.used == ["edits"]

@@ -1,20 +1,40 @@
-"""Every sentence of a case that a lab does not have, in both languages; used as those of `texts`.
+"""Every sentence of a bench, and those of a case that a lab does not have, in both languages; used
+as those of `texts`.
 
 What stands in braces is filled in by whoever shows the sentence.
 """
 
+BENCH: dict[str, dict[str, str]] = {
+    "en": {
+        "config_diff": "Config: healthy against faulty",
+        "no_difference": "No leaf differs.",
+        "checks": "Checks, on the faulty runs",
+        "check_about": "They are the ten checks, run on code and config of the faulty runs.",
+        "edits": "Training under edits",
+        "curves": "Another curve",
+        "not_used": "No instrument used yet.",
+        "used": "Instruments used, {number}: {names}. Answers: {answers}.",
+        "score": "Found. Instruments: {number}; answers: {answers}.",
+    },
+    "es": {
+        "config_diff": "Configuración: la sana frente a la averiada",
+        "no_difference": "Ninguna hoja es distinta.",
+        "checks": "Pruebas, sobre las ejecuciones averiadas",
+        "check_about": "Son las diez pruebas, hechas con el código y la configuración de las"
+        " ejecuciones averiadas.",
+        "edits": "Entrenar con cambios",
+        "curves": "Otra curva",
+        "not_used": "Aún no has usado ningún instrumento.",
+        "used": "Instrumentos usados, {number}: {names}. Respuestas: {answers}.",
+        "score": "Encontrado. Instrumentos: {number}; respuestas: {answers}.",
+    },
+}
+
 CASE: dict[str, dict[str, str]] = {
     "en": {
-        # the bench
         "request": "Pull request",
         "request_about": "The change that lies between the two kinds of run. A click on the number"
         " of a line makes it your answer.",
-        "config_diff": "Config, healthy against sick",
-        "no_difference": "No leaf differs.",
-        "checks": "Checks, on the sick code",
-        "check_about": "They are the ten checks, run on the code that trains the sick runs.",
-        "edits": "Training under edits",
-        "curves": "Another curve",
         "changes": "Your changes to the sick run's config, one key=value a line",
         "is_broken": "That is the fingerprint of the sick run: your changes make no difference.",
         "is_another": "It is neither the healthy run nor the sick one.",
@@ -23,9 +43,6 @@ CASE: dict[str, dict[str, str]] = {
         "nothing": "Nothing is wrong",
         "answer": "Your answer: a line, file.py:number; or a leaf, key=value",
         "placeholder": "file.py:number",
-        "not_used": "No instrument used yet.",
-        "used": "Instruments used, {number}: {names}. Answers: {answers}.",
-        "score": "Found. Instruments: {number}; answers: {answers}.",
         # of an answer
         "right_line": "That is the line. Mended, the run is the healthy one, to the last bit.",
         "innocent_line": "Not {place}: the repaired code keeps this line as the pull request has"
@@ -49,13 +66,6 @@ CASE: dict[str, dict[str, str]] = {
         "request": "Pull request",
         "request_about": "El cambio que separa una clase de ejecuciones de la otra. Con un clic en"
         " el número de una línea, la conviertes en tu respuesta.",
-        "config_diff": "Configuración: la sana frente a la enferma",
-        "no_difference": "Ninguna hoja es distinta.",
-        "checks": "Pruebas sobre el código enfermo",
-        "check_about": "Son las diez pruebas, ejecutadas sobre el código que entrena las ejecuciones"
-        " enfermas.",
-        "edits": "Entrenar con cambios",
-        "curves": "Otra curva",
         "changes": "Tus cambios en la configuración de la enferma, una clave=valor por línea",
         "is_broken": "Es la huella de la ejecución enferma: tus cambios no cambian nada.",
         "is_another": "No es la sana ni la enferma.",
@@ -64,9 +74,6 @@ CASE: dict[str, dict[str, str]] = {
         "nothing": "No hay nada mal",
         "answer": "Tu respuesta: una línea, archivo.py:número, o una hoja, clave=valor",
         "placeholder": "archivo.py:número",
-        "not_used": "Aún no has usado ningún instrumento.",
-        "used": "Instrumentos usados, {number}: {names}. Respuestas: {answers}.",
-        "score": "Encontrado. Instrumentos: {number}; respuestas: {answers}.",
         "right_line": "Es esa línea. Con ella corregida, la ejecución es la sana, bit a bit.",
         "innocent_line": "No es {place}: el código reparado conserva esa línea tal como la dejó el"
         " pull request, y su ejecución es la sana.",
