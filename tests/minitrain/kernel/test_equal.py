@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minitrain.common.errors import UserError
 from minitrain.runs import engines, equality, experiments
+from minitrain.runs.faults import Recipe
 from minitrain.training.config import Config, patched
 
 # Rates at which the parameters stay where the grid is coarser than their last bits.
@@ -57,6 +58,11 @@ def test_any_config_ends_at_the_same_bytes(config: Config) -> None:
 
 def test_runs_of_the_book_begin_the_same() -> None:
     assert equality.first_difference(equality.short_runs(6)) is None
+
+
+@pytest.mark.parametrize("recipe", equality.with_faults(), ids=lambda recipe: recipe.fault)
+def test_a_fault_in_the_kernel_is_the_one_of_the_patch(recipe: Recipe) -> None:
+    assert equality.difference_under(recipe) is None
 
 
 def test_a_run_that_diverges_does_so_with_both() -> None:
