@@ -109,7 +109,8 @@ def order() -> list[str]:
 def before(page: Page, lab: Page) -> bool:
     """Whether a page comes before a lab in its language, or is one to look things up in."""
     names = [name for name in order() if name in (page.docname, lab.docname)]
-    return names[0] != lab.docname or "/phase-" not in page.docname
+    in_order = "/phase-" in page.docname or page.docname.startswith("labs/")
+    return names[0] != lab.docname or not in_order
 
 
 @each_lab

@@ -30,6 +30,7 @@ from minitrain.training.loop import Record
 NAME = "fingerprints.lock"
 RENEW = "minitrain fingerprints --write"
 CODE_DIGITS = 16
+NOTHING = 1e-14  # where a gradient vanishes, what is measured of it is rounding
 CLOSE = 1e-9  # relative; what is measured at equal parameters differs by less between machines
 
 _HEAD = f"# The fingerprint of every run that the book shows; written by `{RENEW}`.\n"
@@ -177,7 +178,7 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def _close(a: float, b: float | None) -> bool:
     if b is None:
         return False
-    return math.isclose(a, b, rel_tol=CLOSE) or (math.isnan(a) and math.isnan(b))
+    return math.isclose(a, b, rel_tol=CLOSE, abs_tol=NOTHING) or (math.isnan(a) and math.isnan(b))
 
 
 def _shown(value: float | None) -> str:

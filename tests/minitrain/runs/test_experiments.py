@@ -10,6 +10,7 @@ from minitrain.common.errors import UserError
 from minitrain.common.paths import course_root
 from minitrain.runs import experiments
 from minitrain.runs.experiments import Experiment, load
+from minitrain.runs.faults import Recipe
 from minitrain.training.config import Config, differing, flat
 
 ROOT = Path(__file__).resolve().parents[3] / "experiments"
@@ -71,7 +72,7 @@ def test_every_experiment_shows_runs_and_none_of_them_twice(name: str) -> None:
     assert experiment.id == name
     assert points
     assert all(isinstance(config, Config) for config in experiment.variants().values())
-    assert len({point.config for point in points}) == len(points)
+    assert len({point.recipe for point in points}) == len(points)
 
 
 @pytest.mark.parametrize("name", LABS)
@@ -81,11 +82,12 @@ def test_a_lab_has_a_break_and_its_control(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "broken"), BREAKS)
-def test_a_break_is_a_patch_of_one_leaf(name: str, broken: str) -> None:
+def test_a_break_is_a_patch_of_one_leaf_or_of_the_code(name: str, broken: str) -> None:
     experiment = load(name)
     healthy = experiment.breaks[broken]
     a, b = flat(experiment.config(healthy)), flat(experiment.config(broken))
-    assert len([key for key in a if a[key] != b[key]]) == 1
+    leaves = len([key for key in a if a[key] != b[key]])
+    assert leaves + (experiment.faults.get(healthy) != experiment.faults.get(broken)) == 1
 
 
 @pytest.mark.parametrize("name", LABS)
@@ -108,8 +110,10 @@ def test_the_base_writes_out_what_a_reader_will_want_to_change(name: str) -> Non
 
 @pytest.mark.parametrize("name", FOUND)
 def test_no_two_variants_are_the_same_run(name: str) -> None:
-    variants = load(name).variants()
-    assert len(set(variants.values())) == len(variants)
+    experiment = load(name)
+    variants = experiment.variants()
+    recipes = {Recipe(config, experiment.faults.get(v)) for v, config in variants.items()}
+    assert len(recipes) == len(variants)
 
 
 def test_variants_are_patches_on_the_base(folder: Path) -> None:
@@ -245,8 +249,8 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("- base", "expected the keys base, variants, grid, seeds, breaks, got ['base']"),
-        ("", "expected the keys base, variants, grid, seeds, breaks, got None"),
+        ("- base", "expected the keys base, variants, grid, seeds, breaks, faults, got ['base']"),
+        ("", "expected the keys base, variants, grid, seeds, breaks, faults, got None"),
         ("base: [", "not YAML: "),
         (GOOD + "\nextra: 3\n", "extra: unknown key (got 3)"),
         ("base: {seed: 1}\n", "variants: expected at least one variant (got None)"),
@@ -300,10 +304,13 @@ def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
         (TWO + "seeds: {c: [1]}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {b: c}\n", "no variant 'c'; it has a, b"),
         (TWO + "breaks: {c: a}\n", "no variant 'c'; it has a, b"),
-        (TWO + "breaks: {a: a}\n", "breaks.a: must differ from a in one leaf (got none)"),
+        (
+            TWO + "breaks: {a: a}\n",
+            "breaks.a: must differ from a in one leaf, or in its code (got none)",
+        ),
         (
             TWO + "breaks: {b: a}\n",
-            "breaks.b: must differ from a in one leaf (got seed, model.n_layer)",
+            "breaks.b: must differ from a in one leaf, or in its code (got seed, model.n_layer)",
         ),
     ],
 )
