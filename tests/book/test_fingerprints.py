@@ -17,7 +17,7 @@ from minitrain.runs.store import Store
 @pytest.mark.usefixtures("site")
 def test_the_store_that_the_book_was_built_from_has_the_fingerprints_of_the_lock_file() -> None:
     store, lock = Store(), fingerprints.read()
-    found = {fingerprints.label(p): store.find(p.config) for p in fingerprints.points()}
+    found = {fingerprints.label(p): store.find(p.recipe) for p in fingerprints.points()}
     trained = {name: run.fingerprint for name, run in found.items() if run}
     assert trained == {name: lock.fingerprints[name] for name in trained}
 

@@ -123,7 +123,10 @@ def test_nothing_is_loaded_from_other_hosts(soup: BeautifulSoup) -> None:
         if not {"alternate", "canonical"} & set(tag.get_attribute_list("rel"))
     ]
     assert not [url for url in loading if re.match(r"(https?:)?//", str(url))]
-    inline = [tag.get_text() for tag in soup.find_all("script", src=False)]
+    scripts = soup.find_all("script", src=False)
+    data = [tag.get_text() for tag in scripts if tag.get("type") == "application/json"]
+    assert not [text for text in data if re.search(r"\w//|://|\"//", text)]
+    inline = [tag.get_text() for tag in scripts if tag.get("type") != "application/json"]
     assert not [text for text in inline if "//" in re.sub(r"^\s*//.*$", "", text, flags=re.M)]
 
 

@@ -59,14 +59,6 @@ def test_the_repair_trains_the_healthy_run(name: str) -> None:
     assert first.steps == FIRST_LOOK
 
 
-def test_the_repair_of_the_first_case_trains_the_whole_healthy_run() -> None:
-    """The page trains it too, so it lies in the store."""
-    case = Case("19-the-run-that-hardly-learns")
-    config = case.config("healthy")
-    repaired = Store().under(case.fault.repaired(), config)
-    assert repaired.fingerprint == Store().get(config).fingerprint
-
-
 @each_case
 def test_each_line_of_the_pull_request_is_judged(name: str) -> None:
     case = Case(name)
