@@ -22,7 +22,7 @@ def initial_loss(loss: float | Tensor, classes: int, tolerance: float | None = N
     width of 4096. A width of 6144 (GPT-NeoX), or Mamba's tied embedding, need a wider tolerance.
 
     Finds embeddings from N(0, 1) tied to the output layer (jsboige/CoursIA#13279), a loss that is
-    summed, in bits, or divided once too often, and labels that leak. Cannot see an initialisation
+    summed, in bits, or divided once too often. Cannot see an initialisation
     that is bad deeper down, behind a normalisation; does not hold for pretrained models, nor for an
     output bias set to the frequencies of the classes.
     """
