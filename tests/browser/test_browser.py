@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from chromium import DESKTOP, open_page
+from chromium import DESKTOP, PHONE, open_page
 from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +22,9 @@ DOCNAMES = sorted(
 )
 ALL = [*DOCNAMES, "index", "search-en", "search-es"]
 LABS = [name for name in DOCNAMES if name.startswith("labs/")]
+# A page of each kind, on a phone's browser; all pages are looked at with its width.
+ON_A_PHONE = ["index", "search-es", LABS[0], LABS[-1], *(n for n in DOCNAMES if "phase-19" in n)]
+HINTS = ("mild", "medium", "direct")
 NAMES = {"en": "English", "es": "Español"}
 OTHER = {"en": "es", "es": "en"}
 
@@ -71,6 +74,33 @@ def test_the_switch_leads_to_the_twin(opened: Page, files: str, name: str) -> No
     assert there.evaluate("link => link.href") == f"{files}/{twin_of(name)}.html"
 
 
+@each(LABS)
+def test_hints_open_one_inside_the_other(opened: Page, name: str) -> None:
+    levels = [opened.locator(f"details.hint-{level}").first for level in HINTS]
+    for outer, inner in pairwise(levels):
+        expect(inner).to_be_hidden()
+        outer.locator("> summary").click()
+        expect(inner).to_be_visible()
+    body = levels[-1].locator(".sd-card-text").first
+    expect(body).to_be_hidden()
+    levels[-1].locator("> summary").click()
+    expect(body).to_be_visible()
+
+
+@each(LABS)
+def test_the_diagnosis_is_folded_until_it_is_wanted_or_linked_to(opened: Page, name: str) -> None:
+    folded = opened.locator("details.course-diagnosis")
+    last = folded.locator("section h2").last
+    expect(last).to_be_hidden()
+    folded.locator("> summary").click()
+    expect(last).to_be_visible()
+    folded.locator("> summary").click()
+    expect(last).to_be_hidden()
+    anchor = folded.locator("section").last.get_attribute("id")
+    opened.evaluate("id => { location.hash = id; }", anchor)
+    expect(last).to_be_visible()
+
+
 @each(ALL)
 def test_axe_finds_nothing_serious(opened: Page, name: str) -> None:
     open_everything(opened)
@@ -87,6 +117,15 @@ def test_axe_finds_nothing_serious(opened: Page, name: str) -> None:
 
 
 @each(ALL)
+def test_nothing_scrolls_sideways_at_the_width_of_a_phone(opened: Page, name: str) -> None:
+    opened.set_viewport_size(PHONE)
+    open_everything(opened)
+    width = opened.evaluate("document.documentElement.scrollWidth")
+    opened.set_viewport_size(DESKTOP)
+    assert width <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", ON_A_PHONE)
 def test_nothing_scrolls_sideways_on_a_phone(phone: Page, files: str, name: str) -> None:
     phone.goto(f"{files}/{name}.html")
     wait_for_mathematics(phone)
@@ -96,7 +135,7 @@ def test_nothing_scrolls_sideways_on_a_phone(phone: Page, files: str, name: str)
     assert phone.evaluate("document.documentElement.scrollWidth") <= phone.viewport_size["width"]
 
 
-@pytest.mark.parametrize("name", ["en/how-to-use", *LABS])
+@pytest.mark.parametrize("name", ["en/how-to-use", *LABS[:2]])
 def test_a_reader_switches_to_the_twin_and_back(page: Page, files: str, name: str) -> None:
     page.goto(f"{files}/{name}.html")
     language = language_of(name)
@@ -119,37 +158,6 @@ def test_the_door_leads_into_both_languages(page: Page, root: str, language: str
     page.goto(f"{root}/index.html")
     page.locator(f"main a[href^='{language}/']").first.click()
     expect(page.locator("html")).to_have_attribute("lang", language)
-
-
-@pytest.mark.parametrize("name", LABS)
-def test_hints_open_one_inside_the_other(page: Page, root: str, name: str) -> None:
-    page.goto(f"{root}/{name}.html")
-    levels = [page.locator(f"details.hint-{level}").first for level in ("mild", "medium", "direct")]
-    for outer, inner in pairwise(levels):
-        expect(inner).to_be_hidden()
-        outer.locator("> summary").click()
-        expect(inner).to_be_visible()
-    body = levels[-1].locator(".sd-card-text").first
-    expect(body).to_be_hidden()
-    levels[-1].locator("> summary").click()
-    expect(body).to_be_visible()
-
-
-@pytest.mark.parametrize("name", LABS)
-def test_the_diagnosis_is_folded_until_it_is_wanted_or_linked_to(
-    page: Page, files: str, name: str
-) -> None:
-    page.goto(f"{files}/{name}.html")
-    folded = page.locator("details.course-diagnosis")
-    last = folded.locator("section h2").last
-    expect(page.locator("details.hint-mild").first).to_be_visible()
-    expect(last).to_be_hidden()
-    folded.locator("> summary").click()
-    expect(last).to_be_visible()
-    anchor = folded.locator("section").last.get_attribute("id")
-    page.goto("about:blank")
-    page.goto(f"{files}/{name}.html#{anchor}")
-    expect(last).to_be_visible()
 
 
 @pytest.mark.parametrize(
