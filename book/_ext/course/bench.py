@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minitrain.common.errors import UserError
 from minitrain.kernel import binding
 from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case
@@ -49,7 +50,10 @@ def sealed(lab: Lab) -> dict[str, Any]:
 
 def _of_case(case: Case) -> dict[str, Any]:
     kernel = case.fault.request.kernel
-    names = kernel.faults if kernel else []
+    if kernel is None:  # the panel would train the healthy code and call it the sick one
+        raise UserError(
+            f"fault {case.fault.id}: the kernel does not know it, nor can a panel train it"
+        )
     return {
         "wrong": sorted(f"{file}:{line}" for file, line in case.fault.wrong),
         "lines": {
@@ -57,11 +61,10 @@ def _of_case(case: Case) -> dict[str, Any]:
             for name, source in case.fault.sources.items()
         },
         "nothing": case.fault.repair is None,
-        # How the kernel plants the fault; null if it does not know it.
-        "planted": kernel
-        and {
+        # How the kernel plants the fault.
+        "planted": {
             "changes": kernel.changes,
-            "bits": sum(1 << binding.FAULTS.index(name) for name in names),
+            "bits": sum(1 << binding.FAULTS.index(name) for name in kernel.faults),
         },
         "code": case.fault.code,
     }

@@ -169,7 +169,7 @@ def first_look(config: Config) -> Config:
 
 @dataclass(frozen=True)
 class Diff:
-    """A diff with the number of each line: text, and the same as a table of HTML."""
+    """A diff with the number of each line, as text."""
 
     hunks: Sequence[Sequence[Row]]
 
