@@ -10,6 +10,7 @@ import pytest
 from minitrain.common.errors import UserError
 from minitrain.runs import fingerprints
 from minitrain.runs.experiments import Point
+from minitrain.runs.faults import Recipe
 from minitrain.runs.fingerprints import Lock
 from minitrain.runs.store import Run, Store
 from minitrain.training import grid
@@ -44,12 +45,12 @@ def test_every_run_of_the_book_is_in_the_lock_file_and_no_other() -> None:
     assert list(lock.fingerprints) == [fingerprints.label(p) for p in fingerprints.points()]
 
 
-def test_equal_configs_have_equal_fingerprints_in_the_lock_file() -> None:
+def test_equal_recipes_have_equal_fingerprints_in_the_lock_file() -> None:
     lock = fingerprints.read()
-    found: dict[Config, str] = {}
+    found: dict[Recipe, str] = {}
     for point in fingerprints.points():
         fingerprint = lock.fingerprints[fingerprints.label(point)]
-        assert found.setdefault(point.config, fingerprint) == fingerprint
+        assert found.setdefault(point.recipe, fingerprint) == fingerprint
 
 
 def test_a_line_is_a_fingerprint_and_the_name_of_a_run(lock: Lock, runs: list[Run]) -> None:

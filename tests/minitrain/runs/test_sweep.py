@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from minitrain.common.errors import UserError
 from minitrain.runs import sweep
+from minitrain.runs.faults import Recipe
 from minitrain.runs.store import Progress, Run, Store
 from minitrain.runs.sweep import cost, run_all
 from minitrain.training.config import Config, patched
@@ -29,10 +30,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[Config]]:
     """What `run_all` hands over for training, which then happens here, one after the other."""
     calls: list[list[Config]] = []
 
-    def train_here(configs: Sequence[Config], store: Store, watch: object) -> None:
-        calls.append(list(configs))
-        for config in reversed(configs):
-            store.get(config)
+    def train_here(recipes: Sequence[Recipe], store: Store, watch: object) -> None:
+        calls.append([recipe.config for recipe in recipes])
+        for recipe in reversed(recipes):
+            store.get(recipe)
 
     monkeypatch.setattr(sweep, "_train", train_here)
     return calls
@@ -111,10 +112,10 @@ def test_a_damaged_run_is_mentioned_once_and_by_this_process(
 class Faulty(Store):
     """A store that trains seed 1 and not seed 2."""
 
-    def get(self, config: Config, progress: Progress | None = None) -> Run:
-        if config.seed == 2:
+    def get(self, wanted: Config | Recipe, progress: Progress | None = None) -> Run:
+        if Recipe.of(wanted).config.seed == 2:
             self.fail()
-        return super().get(config, progress)
+        return super().get(wanted, progress)
 
     def fail(self) -> None:
         raise NotImplementedError
@@ -166,15 +167,15 @@ def test_what_goes_wrong_in_a_process_that_trains_surfaces_here(
 
 
 class FakeWorker:
-    """Answers a config with its steps, then with the end, at once."""
+    """Answers a recipe with its steps, then with the end, at once."""
 
-    def __init__(self, order: list[Config]):
+    def __init__(self, order: list[Recipe]):
         self.order = order
         self.connection, self.theirs = Pipe()
 
-    def train(self, config: Config) -> None:
-        self.order.append(config)
-        for step in range(1, config.steps + 1):
+    def train(self, recipe: Recipe) -> None:
+        self.order.append(recipe)
+        for step in range(1, recipe.config.steps + 1):
             self.theirs.send(step)
         self.theirs.send(None)
 
@@ -183,10 +184,13 @@ class FakeWorker:
 
 
 def test_the_dearest_run_is_trained_first(small: MakeConfig) -> None:
-    order: list[Config] = []
-    cheap, dear, wide = small(steps=20), small(steps=60), small(steps=30, model={"d_model": 64})
-    configs = [cheap, dear, wide]
-    sweep._share_out(configs, [FakeWorker(order)], sweep._Progress(configs))
+    order: list[Recipe] = []
+    cheap, dear, wide = recipes = [
+        Recipe(small(steps=20)),
+        Recipe(small(steps=60)),
+        Recipe(small(steps=30, model={"d_model": 64})),
+    ]
+    sweep._share_out(recipes, [FakeWorker(order)], sweep._Progress(recipes))
     assert order == [wide, dear, cheap]
 
 
@@ -237,21 +241,22 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_the_bar_counts_work_done_here_and_ends_full(small: MakeConfig, terminal: Terminal) -> None:
     """A whole run, one resumed at step 30 of 40, one that diverges at step 10, one found done."""
-    whole, resumed, diverged, _ = configs = [small(seed=seed) for seed in range(4)]
-    progress = sweep._Progress(configs)
-    assert progress.bar.total == 4 * cost(whole)
+    whole, resumed, diverged, _ = recipes = [Recipe(small(seed=seed)) for seed in range(4)]
+    once = cost(whole.config)
+    progress = sweep._Progress(recipes)
+    assert progress.bar.total == 4 * once
     for step in range(1, 41):
         progress.reach(whole, step)
-    assert progress.bar.n == cost(whole)
+    assert progress.bar.n == once
     for step in range(31, 41):
         progress.reach(resumed, step)
     for step in range(1, 11):
         progress.reach(diverged, step)
-    done = cost(whole) + cost(whole) * 10 // 40 * 2
+    done = once + once * 10 // 40 * 2
     assert progress.bar.n == pytest.approx(done, abs=4)
-    assert progress.bar.total == pytest.approx(done + cost(whole) * (30 / 40 + 1), abs=4)
-    for config in configs:
-        progress.finish(config)
+    assert progress.bar.total == pytest.approx(done + once * (30 / 40 + 1), abs=4)
+    for recipe in recipes:
+        progress.finish(recipe)
     assert progress.bar.n == progress.bar.total
     shown = terminal.getvalue()
     assert "0/4 runs" in shown
