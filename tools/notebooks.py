@@ -24,6 +24,7 @@ from pathlib import Path
 import nbformat
 from myst_nb.core.read import is_myst_markdown_notebook
 from myst_nb.core.variables import format_plain_text
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from pybtex.backends.markdown import Backend as MarkdownBackend
 
@@ -222,6 +223,8 @@ def build(page: Path) -> str:
     executed, glued = execute(docname_of(page))
     resolver = Resolver(page, glued)
     counter = 0
+    # What a cell prints arrives in pieces, as the kernel's timing has it.
+    executed, _ = CoalesceStreamsPreprocessor().preprocess(executed, {})
     if split_front_matter(page.read_text("utf-8"))[0].get("course", {}).get("kind") == "lab":
         executed.cells = fold_diagnosis(executed.cells)
     for index, cell in enumerate(executed.cells):

@@ -16,8 +16,8 @@ from jupyter_cache import get_cache
 from myst_nb.core.read import is_myst_markdown_notebook
 
 from minitrain.runs import fingerprints
+from minitrain.runs.faults import Recipe
 from minitrain.runs.store import Store
-from minitrain.training.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -29,12 +29,12 @@ from course.languages import DEFAULT_LANGUAGE  # noqa: E402
 def training_seconds() -> dict[str, float]:
     """Maps each experiment to the seconds that its runs in the store took to train."""
     store, found = Store(), dict[str, float]()
-    seen: set[Config] = set()
+    seen: set[Recipe] = set()
     for point in fingerprints.points():
         name = f"experiments/{point.experiment}"
-        run = store.find(point.config) if point.config not in seen else None
+        run = store.find(point.recipe) if point.recipe not in seen else None
         found[name] = found.get(name, 0.0) + (run.seconds if run else 0.0)
-        seen.add(point.config)
+        seen.add(point.recipe)
     return found
 
 
