@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import LAB, ROOT, WORK
+from places import CASE, LAB, ROOT, WORK
 from playwright.sync_api import Browser, Page, expect
 
 from minitrain.common.paths import store_root
@@ -29,13 +29,13 @@ SECONDS_TO_STOP = 20
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store of its own with the runs that the lab shows, but for one: that one is trained."""
+    """A store of its own with the runs that lab and case show, but for one: that one is trained."""
     folder = tmp_path / "runs"
     shown = Store(store_root())
     points = experiments.load(LAB).points()
     lacking = min((point.config for point in points), key=cost)
-    for point in points:
-        if point.config != lacking and (run := shown.find(point.config)):
+    for recipe in dict.fromkeys(p.recipe for p in [*points, *experiments.load(CASE).points()]):
+        if recipe.config != lacking and (run := shown.find(recipe)):
             shutil.copytree(run.path, folder / run.path.name)
     return folder
 

@@ -114,11 +114,13 @@ def test_what_it_does_not_cover_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_run_that_the_two_end_differently_is_one_step_of_the_grid_off() -> None:
+def test_the_run_that_two_machines_end_differently_is_at_most_one_step_of_the_grid_off() -> None:
     """Why there is a `HIGHEST_RATE`: an update of 0.21 turns the last bits of a small gradient into
-    half a step of the grid. The 240 steps of this run are the book's.
+    half a step of the grid. On some processors the two end this run alike, on others not; nor does
+    PyTorch alone end it alike on all of them.
     """
-    config = experiments.load("18-learning-rate-range").config("peak-2.1e-1", {"seed": 44})
+    changes = {"seed": 44, "optimizer.learning_rate": 0.21}
+    config = experiments.load("18-learning-rate-range").config("peak-6e-2", changes)
     ends = []
     for engine in (engines.pytorch(), engines.kernel()):
         training = engine.train(engine.start(config))
