@@ -3,8 +3,8 @@
 jupyter-cache recognises a page by its code cells. It cannot see that a change in the library
 changes what these cells print. So each entry is kept with a hash of what the page rests on: the
 modules that its cells import, with all that these import in turn; the kernel, and the experiments
-that are named with their faults, where they get that far; Python and a few packages. An entry whose
-hash is another one is stale.
+that are named with their faults, where they get that far; the recorded benchmarks that are named;
+Python and a few packages. An entry whose hash is another one is stale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import minitrain
 ROOT = Path(__file__).resolve().parents[3]
 LIBRARY = minitrain.__name__
 SRC = Path(minitrain.__file__).resolve().parents[1]  # of the library that pages import
-PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets")
+PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "transformers")
 # A page that imports one of these, however indirectly, rests on other files as well.
 COMPILES = "minitrain.kernel.build"
 READS_EXPERIMENTS = "minitrain.runs.experiments"
@@ -92,6 +92,7 @@ def _hash(modules: Iterable[str], text: str) -> str:
         paths.update(_experiments(everywhere, everything=READS_ALL_EXPERIMENTS in modules))
     if COMPILES in modules:
         paths.update((ROOT / "kernel").rglob("*.[ch]"))
+    paths.update(path for path in (ROOT / "benchmarks").glob("*.txt") if path.name in text)
     digest = hashlib.sha256()
     python = ".".join(platform.python_version_tuple()[:2])
     digest.update("\n".join([python, *(version(name) for name in PACKAGES)]).encode())

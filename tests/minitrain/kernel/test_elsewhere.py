@@ -17,9 +17,9 @@ from minitrain.training.config import Config, patched
 CONFIG = patched(
     Config(),
     {
-        "steps": 40,
-        "batch_size": 4,
-        "eval_interval": 40,
+        "steps": 30,
+        "batch_size": 2,
+        "eval_interval": 30,
         "model.dropout": 0.1,
         "optimizer.learning_rate": 7e-3,
         "optimizer.weight_decay": 1.0,

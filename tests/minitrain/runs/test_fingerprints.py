@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minitrain.common.errors import UserError
-from minitrain.runs import fingerprints
+from minitrain.runs import engines, fingerprints
 from minitrain.runs.experiments import Point
 from minitrain.runs.faults import Recipe
 from minitrain.runs.fingerprints import Lock
@@ -148,3 +148,9 @@ def test_the_first_record_with_other_parameters_is_named(runs: list[Run]) -> Non
 def test_a_run_that_ended_earlier_parts_there(runs: list[Run]) -> None:
     records = runs[0].records
     assert fingerprints.parting(records, records[:2]) == "number 3 of 4: one ended earlier"
+
+
+def test_every_published_run_has_a_rate_at_which_all_machines_end_alike() -> None:
+    """Above it, one run of the book was found that ended differently on another processor."""
+    fastest = max(point.config.optimizer.learning_rate for point in fingerprints.points())
+    assert fastest <= engines.HIGHEST_RATE
