@@ -25,10 +25,10 @@ Object.assign(course.trainer, (() => {
     }
     if (!file) return null;
     const place = `${file}:${Number(number)}`;
-    const told = (key) => [key === "right_line", place, fill(texts[key], { place })];
+    const told = (key) => [key.startsWith("right_line"), place, fill(texts[key], { place, number: sealed.wrong.length })];
     if (!(Number(number) >= 1 && Number(number) <= (sealed.lines[file] ?? 0))) return told("no_line");
     if (sealed.nothing) return told("healthy_line");
-    if (sealed.wrong.includes(place)) return told("right_line");
+    if (sealed.wrong.includes(place)) return told(sealed.wrong.length === 1 ? "right_line" : "right_line_of");
     const written = bench.hunks.some((hunk) =>
       hunk.file === file && hunk.rows.some(([kind, line]) => kind === "+" && line === Number(number)));
     return told(written ? "innocent_line" : "unchanged_line");
@@ -56,39 +56,35 @@ Object.assign(course.trainer, (() => {
   /** A text in which `code` stands between backticks. */
   const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
 
-  /** What folds out, and counts as used once it has. */
-  const folded = (name, title, use, ...inside) => {
-    const made = element("details", { class: "bench-part" }, element("summary", {}, title), ...inside);
-    made.addEventListener("toggle", () => {
-      if (made.open) use(name);
-    });
-    return made;
-  };
+  const folded = (title, ...inside) =>
+    element("details", { class: "bench-part" }, element("summary", {}, title), ...inside);
 
   /** The boxes of the bench, and what counts its use. choose: makes a place the answer. */
   const benchOf = (about, choose) => {
     const { texts, bench, sealed } = about;
     const kept = storage(`course.used ${about.experiment}/${about.variant}`);
-    let [used, answers] = kept.read();
+    let [used, answers, found] = kept.read();
     used = new Set(Array.isArray(used) ? used : []);
     answers = Number(answers) || 0;
     const score = element("p", { class: "trainer-note bench-score", role: "status" });
-    const labels = { request: texts.request, config_diff: texts.config_diff, edits: texts.edits, curves: texts.curves };
+    const labels = { config_diff: texts.config_diff, edits: texts.edits, curves: texts.curves };
     const values = () => ({
       number: used.size, answers, names: [...used].map((name) => labels[name] ?? name).join(", "),
     });
     const tell = () => {
-      score.textContent = fill(used.size || answers ? texts.used : texts.not_used, values());
-      kept.write(used.size || answers ? [[...used], answers] : []);
+      const sentence = found ? "score" : used.size || answers ? "used" : "not_used";
+      score.textContent = fill(texts[sentence], values());
+      kept.write(used.size || answers ? [[...used], answers, Boolean(found)] : []);
     };
+    // What is used after the answer was found is no evidence for it.
     const use = (name) => {
-      used.add(name);
+      if (!found) used.add(name);
       tell();
     };
-    const answered = (found) => {
-      answers += 1;
+    const answered = (right) => {
+      if (!found) answers += 1;
+      found ||= right;
       tell();
-      if (found) score.textContent = fill(texts.score, values());
     };
 
     const leaves = Object.entries(sealed.differing);
@@ -107,15 +103,24 @@ Object.assign(course.trainer, (() => {
       return element("li", {}, press, line);
     });
     const request = bench.hunks
-      ? [folded("request", `${texts.request}: ${bench.title}`, use,
+      ? [folded(`${texts.request}: ${bench.title}`,
           element("p", {}, ...withCode(bench.description)), element("p", { class: "trainer-note" }, texts.request_about),
           ...diffOf(bench, choose))]
       : [];
+    // Where the fault is in the code, the config may be seen as a whole: it is the same for both.
+    const whole = bench.hunks && !leaves.length
+      ? [element("p", { class: "trainer-note" }, texts.whole),
+          element("pre", {}, Object.entries(about.config).map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join("\n"))]
+      : [];
+    const config = folded(texts.config_diff, differing, ...whole);
+    config.addEventListener("toggle", () => {
+      if (config.open) use("config_diff");
+    });
     const boxes = [
       ...request,
-      folded("config_diff", texts.config_diff, use, differing),
-      element("details", { class: "bench-part" }, element("summary", {}, texts.checks),
-        element("p", { class: "trainer-note" }, texts.check_about), element("ul", { class: "bench-checks" }, ...checks)),
+      config,
+      folded(texts.checks, element("p", { class: "trainer-note" }, texts.check_about),
+        element("ul", { class: "bench-checks" }, ...checks)),
     ];
     tell();
     return { boxes, score, use, answered };

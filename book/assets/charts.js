@@ -76,14 +76,27 @@ window.course.charts = (() => {
     return svg;
   };
 
+  /** Series of one group, such as the seeds of a variant, share a line, which shows their range. */
   const legend = (series) => {
     const list = element("ul", { class: "course-chart-legend" });
-    const readouts = series.map((one, i) => {
-      const readout = element("span", { class: "course-chart-value" });
-      list.append(element("li", {}, sample(one, i), ` ${one.label} `, readout));
-      return readout;
+    const readouts = [];
+    series.forEach((one, i) => {
+      const shared = one.group && readouts.find(({ group }) => group === one.group);
+      if (shared) {
+        shared.members.push(i);
+        return;
+      }
+      const place = element("span", { class: "course-chart-value" });
+      list.append(element("li", {}, sample(one, i), ` ${one.group ?? one.label} `, place));
+      readouts.push({ group: one.group, members: [i], place });
     });
     return { list, readouts };
+  };
+
+  const range = (numbers) => {
+    const known = numbers.filter(Number.isFinite);
+    const ends = known.length > 1 ? [Math.min(...known), Math.max(...known)] : known;
+    return [...new Set(ends.map(format))].join("…");
   };
 
   /** The indices of the rows that the table shows: all, or evenly spread ones and the last. */
@@ -178,9 +191,9 @@ window.course.charts = (() => {
       const at = plot?.cursor.idx;
       const inside = at !== null && at !== undefined && at < values[0].length;
       readX.textContent = inside ? `${state.labels.x} ${format(values[0][at])}` : "";
-      readouts.forEach((readout, i) => {
-        readout.textContent = inside ? format(values[i + 1][at]) : "";
-      });
+      for (const { members, place } of readouts) {
+        place.textContent = inside ? range(members.map((i) => values[i + 1][at])) : "";
+      }
     };
 
     const fillTable = () => scroller.replaceChildren(...(details.open ? [table(state, values)] : []));

@@ -40,3 +40,15 @@ const unfold = () => {
 
 addEventListener("hashchange", unfold);
 unfold();
+
+// The headings of a folded diagnosis would give it away beside the page: "read the hunk".
+for (const folded of document.querySelectorAll(".course-diagnosis")) {
+  const show = () => {
+    for (const entry of document.querySelectorAll(".page-toc a[href^='#']")) {
+      const target = document.getElementById(decodeURIComponent(entry.hash.slice(1)));
+      if (folded.contains(target)) entry.parentElement.hidden = !folded.open;
+    }
+  };
+  folded.addEventListener("toggle", show);
+  show();
+}

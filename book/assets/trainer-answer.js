@@ -91,7 +91,12 @@ Object.assign(course.trainer, (() => {
       input.dispatchEvent(new Event("input", { bubbles: true }));
       input.focus();
     };
-    if (about.bench?.hunks) made.append(button(texts.nothing, "button", () => choose("nothing")));
+    if (about.bench?.hunks) {
+      made.append(button(texts.nothing, "button", () => {
+        choose("nothing");
+        made.requestSubmit();
+      }));
+    }
     return { boxes: [made, place], input, choose, busy: () => hold?.going() };
   };
 

@@ -13,7 +13,7 @@ Object.assign(course.trainer, (() => {
     const variants = [...new Set(about.recorded.map((one) => one.variant))];
     const series = (name) => [
       ...about.recorded.map((one) => ({
-        label: fill(texts.seeded, one), x: one.steps, style: variants.indexOf(one.variant), faint: true,
+        label: fill(texts.seeded, one), group: one.variant, x: one.steps, style: variants.indexOf(one.variant), faint: true,
         values: one.values[about.quantities.indexOf(name)],
       })),
       ...runs().map((one) => ({

@@ -89,6 +89,18 @@
           .map((key) => [key, reader.asTyped(key, config[key])]),
       );
 
+    /** How the book's runs of the same seed and length end, where it has them. */
+    const besideBook = ({ config }) => {
+      const at = about.quantities.indexOf("val_loss");
+      const end = (variant) => {
+        const run = about.recorded.find((one) => one.variant === variant && one.seed === config.seed);
+        return run?.steps[run.steps.length - 1] === config.steps ? run.values[at][run.values[at].length - 1] : null;
+      };
+      const [healthy, broken] = [lab.control, lab.broken].map(end);
+      return healthy === null || broken === null || !texts.beside
+        ? [] : [fill(texts.beside, { healthy: four(healthy), broken: four(broken) })];
+    };
+
     const linkTo = (changes) =>
       `#${[address, ...Object.entries(changes).map((pair) => pair.map(encodeURIComponent).join("="))].join("&")}`;
 
@@ -103,7 +115,7 @@
       ];
       const found = outcome(result, lab ? lab.ends : { healthy: [], broken: [] });
       if (found === "diverged") said.push(fill(texts.is_diverged, { first: four(first.train_loss) }));
-      else if (lab) said.push(texts[`is_${found}`]);
+      else if (lab) said.push(texts[`is_${found}`], ...(found === "another" ? besideBook(result) : []));
       const book = about.names[hash];
       if (!lab) said.push(book ? fill(texts.is_book, { name: book }) : texts.is_new);
       if (result.config["optimizer.learning_rate"] > about.highest_rate) {

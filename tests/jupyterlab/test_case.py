@@ -40,7 +40,7 @@ def test_a_case_from_the_first_page_to_the_repair(page: Page, complaints: list[s
         field.fill(place)
         field.press("Enter")
         expect(panel).to_contain_text(said[sentence].format(place=place))
-    expect(panel).to_contain_text(said["score"].format(number=2, answers=2))
+    expect(panel).to_contain_text(said["score"].format(number=1, answers=2))
 
     # Below the panel, in a cell of their own, the reader mends the code: one word of it.
     mended = case.code(PLACE).replace("decoupled", "adamw")

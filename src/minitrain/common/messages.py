@@ -81,7 +81,7 @@ MESSAGES: dict[str, dict[str, str]] = {
         "names_of_variants": "expected names of variants",
         "names_of_faults": "expected, for each variant, the name of a fault",
         "one_leaf": "must differ from {healthy} in one leaf, or in its code",
-        "case_answer": "answer {value}: expected a line such as optim.py:12, KEY=VALUE or nothing",
+        "case_answer": "answer {value}: expected a line such as grid.py:12, KEY=VALUE or nothing",
         "no_function": "expected a function written in a cell or a file, got {value}",
         "other_function": "expected a function called {name}, got {value}",
         "no_place": "expected a function of the training code, such as optim.Adam.step,"
@@ -174,7 +174,7 @@ MESSAGES: dict[str, dict[str, str]] = {
         "names_of_variants": "aquí van nombres de variantes",
         "names_of_faults": "aquí va, para cada variante, el nombre de una avería",
         "one_leaf": "tiene que diferir de {healthy} en una sola hoja, o en su código",
-        "case_answer": "respuesta {value}: aquí va una línea, como optim.py:12, CLAVE=VALOR o nada",
+        "case_answer": "respuesta {value}: aquí va una línea, como grid.py:12, CLAVE=VALOR o nada",
         "no_function": "aquí va una función escrita en una celda o en un archivo, no {value}",
         "other_function": "aquí va una función llamada {name}, no {value}",
         "no_place": "aquí va una función del código de entrenamiento, como optim.Adam.step,"

@@ -1,7 +1,8 @@
 """The bench of a lab in JupyterLab: a pull request, if there is one, the difference of the configs,
 the checks.
 
-Each instrument counts once it has been used; how many a reader needed is their score.
+Each instrument counts once it has been used; how many a reader needed is their score. The pull
+request is free: everybody is given it.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from minitrain.labs.bench_texts import BENCH, CASE
 from minitrain.labs.case import Case, Row
 from minitrain.labs.instruments import INSTRUMENTS
 from minitrain.labs.lab import Lab
-from minitrain.training.config import differing
+from minitrain.training.config import differing, flat
 
 _LOOKS = {"+": "background: rgba(27, 127, 59, 0.15)", "-": "background: rgba(179, 38, 30, 0.12)"}
 
@@ -29,6 +30,7 @@ class Bench:
         self.lab, self.texts = lab, BENCH[language] | CASE[language]
         self.used: list[str] = []
         self.answers = 0
+        self.found = False
         self.score = widgets.HTML()
         self._begin = begin
         parts: dict[str, widgets.Widget] = {
@@ -53,7 +55,14 @@ class Bench:
         lab = self.lab
         leaves = differing(lab.config(lab.control), lab.config(lab.broken))
         lines = [f"{key}: {healthy!r} | {sick!r}" for key, (healthy, sick) in leaves.items()]
-        return "\n".join(lines) or self.texts["no_difference"]
+        if not lines:
+            lines = [self.texts["no_difference"]]
+            if isinstance(
+                lab, Case
+            ):  # where the fault is in the code, the config gives nothing away
+                config = flat(lab.config(lab.broken))
+                lines += ["", self.texts["whole"], *(f"{k}: {v!r}" for k, v in config.items())]
+        return "\n".join(lines)
 
     def _checks(self) -> widgets.VBox:
         rows = []
@@ -74,23 +83,24 @@ class Bench:
 
     def _opened(self, index: int | None) -> None:
         name = "checks" if index is None else list(self.parts)[index]
-        if name != "checks":  # each of them counts for itself
+        if name == "config_diff":  # of the checks, each one counts for itself
             self.use(name)
 
     def use(self, name: str) -> None:
-        """Count an instrument."""
-        if name not in self.used:
+        """Count an instrument; what is used after the answer was found is no evidence for it."""
+        if name not in self.used and not self.found:
             self.used.append(name)
         self._tell()
 
     def answered(self, found: bool) -> None:
         """Count an answer; a right one is told the score."""
-        self.answers += 1
-        self._tell("score" if found else "used")
+        self.answers += not self.found
+        self.found = self.found or found
+        self._tell()
 
-    def _tell(self, sentence: str = "used") -> None:
-        if not self.used and not self.answers:
-            sentence = "not_used"
+    def _tell(self) -> None:
+        counted = "used" if self.used or self.answers else "not_used"
+        sentence = "score" if self.found else counted
         text = self.texts[sentence].format(
             number=len(self.used),
             answers=self.answers,

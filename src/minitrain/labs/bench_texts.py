@@ -9,7 +9,8 @@ BENCH: dict[str, dict[str, str]] = {
         "config_diff": "Config: healthy against faulty",
         "no_difference": "No leaf differs.",
         "checks": "Checks, on the faulty runs",
-        "check_about": "They are the ten checks, run on code and config of the faulty runs.",
+        "check_about": "They are those of the chapter Ten checks, run on code and config of the"
+        " faulty runs.",
         "edits": "Training under edits",
         "curves": "Another curve",
         "not_used": "No instrument used yet.",
@@ -20,8 +21,8 @@ BENCH: dict[str, dict[str, str]] = {
         "config_diff": "Configuración: la sana frente a la averiada",
         "no_difference": "Ninguna hoja es distinta.",
         "checks": "Pruebas, sobre las ejecuciones averiadas",
-        "check_about": "Son las diez pruebas, hechas con el código y la configuración de las"
-        " ejecuciones averiadas.",
+        "check_about": "Son las del capítulo «Diez pruebas», hechas con el código y la"
+        " configuración de las ejecuciones averiadas.",
         "edits": "Entrenar con cambios",
         "curves": "Otra curva",
         "not_used": "Aún no has usado ningún instrumento.",
@@ -36,8 +37,16 @@ CASE: dict[str, dict[str, str]] = {
         "request_about": "The change that lies between the two kinds of run. A click on the number"
         " of a line makes it your answer.",
         "changes": "Your changes to the sick run's config, one key=value a line",
-        "is_broken": "That is the fingerprint of the sick run: your changes make no difference.",
+        "config_diff": "Config: healthy against sick",
+        "checks": "Checks, on the sick runs",
+        "check_about": "They are those of the chapter Ten checks, run on code and config of the"
+        " sick runs.",
+        "whole": "All leaves, healthy and sick:",
+        "is_broken": "That is the fingerprint of the sick run: what you changed, the sick code"
+        " does anyway.",
         "is_another": "It is neither the healthy run nor the sick one.",
+        "beside": "With this seed, val_loss ends at {healthy} in the healthy run and at {broken}"
+        " in the sick one.",
         "same": "{key}: healthy and sick both have {healthy}, so it is not this leaf.",
         "alt": "Gap, embedding norm and {curve}: healthy, sick and your run",
         "nothing": "Nothing is wrong",
@@ -45,6 +54,8 @@ CASE: dict[str, dict[str, str]] = {
         "placeholder": "file.py:number",
         # of an answer
         "right_line": "That is the line. Mended, the run is the healthy one, to the last bit.",
+        "right_line_of": "That is one of the {number} lines at fault. With all of them mended, the"
+        " run is the healthy one, to the last bit.",
         "innocent_line": "Not {place}: the repaired code keeps this line as the pull request has"
         " it, and its run is the healthy one.",
         "unchanged_line": "Not {place}: the pull request did not write that line. The healthy code"
@@ -67,14 +78,24 @@ CASE: dict[str, dict[str, str]] = {
         "request_about": "El cambio que separa una clase de ejecuciones de la otra. Con un clic en"
         " el número de una línea, la conviertes en tu respuesta.",
         "changes": "Tus cambios en la configuración de la enferma, una clave=valor por línea",
-        "is_broken": "Es la huella de la ejecución enferma: tus cambios no cambian nada.",
+        "config_diff": "Configuración: la sana frente a la enferma",
+        "checks": "Pruebas, sobre las ejecuciones enfermas",
+        "check_about": "Son las del capítulo «Diez pruebas», hechas con el código y la"
+        " configuración de las ejecuciones enfermas.",
+        "whole": "Todas las hojas, de la sana y de la enferma:",
+        "is_broken": "Es la huella de la ejecución enferma: lo que has cambiado, el código enfermo"
+        " ya lo hace.",
         "is_another": "No es la sana ni la enferma.",
+        "beside": "Con esta semilla, val_loss termina en {healthy} en la sana y en {broken} en la"
+        " enferma.",
         "same": "{key}: la sana y la enferma tienen {healthy}, así que no es esa hoja.",
         "alt": "Brecha, norma del embedding y {curve}: la sana, la enferma y la tuya",
         "nothing": "No hay nada mal",
         "answer": "Tu respuesta: una línea, archivo.py:número, o una hoja, clave=valor",
         "placeholder": "archivo.py:número",
         "right_line": "Es esa línea. Con ella corregida, la ejecución es la sana, bit a bit.",
+        "right_line_of": "Es una de las {number} líneas equivocadas. Con todas corregidas, la"
+        " ejecución es la sana, bit a bit.",
         "innocent_line": "No es {place}: el código reparado conserva esa línea tal como la dejó el"
         " pull request, y su ejecución es la sana.",
         "unchanged_line": "No es {place}: el pull request no escribió esa línea. También está en el"

@@ -98,7 +98,7 @@ class Case(Lab):
         if self.fault.repair is None:
             return False, "healthy_line"
         if (file, line) in self.fault.wrong:
-            return True, "right_line"
+            return True, "right_line" if len(self.fault.wrong) == 1 else "right_line_of"
         added = {(row.file, row.number) for hunk in self.hunks for row in hunk if row.kind == "+"}
         return False, "innocent_line" if (file, line) in added else "unchanged_line"
 
@@ -106,7 +106,8 @@ class Case(Lab):
         text = self._text(file, line)
         found, message = self.judged(file, line)
         place = f"{file}:{line}"
-        return Check(place, found, text.strip(), said(message, self.sentences, place=place))
+        values = {"place": place, "number": len(self.fault.wrong)}
+        return Check(place, found, text.strip(), said(message, self.sentences, **values))
 
     def _text(self, file: str, line: int) -> str:
         name = f"minitrain.training.{Path(file).stem}"

@@ -66,7 +66,11 @@ def test_each_line_of_the_pull_request_is_judged(name: str) -> None:
     for row in (row for hunk in case.hunks for row in hunk if row.kind != "-"):
         right, message = case.judged(row.file, row.number)
         assert right == ((row.file, row.number) in case.fault.wrong)
-        assert message in ("right_line", "innocent_line" if row.kind == "+" else "unchanged_line")
+        assert message in (
+            "right_line",
+            "right_line_of",
+            "innocent_line" if row.kind == "+" else "unchanged_line",
+        )
         if right:
             found.add((row.file, row.number))
             assert row.kind == "+"

@@ -230,11 +230,11 @@ def test_the_bench_counts_what_is_used_and_an_answer_is_told_the_score(case: Cas
     panel.answer.value = "nada"
     panel.check.click()
     panel.worker.join(120)
-    assert "Instrumentos usados, 3: Pull request, zero_gradient, repeatable" in bench.score.value
+    assert "Instrumentos usados, 2: zero_gradient, repeatable" in bench.score.value
     panel.answer.value = right_line(case)
     panel.check.click()
     panel.worker.join(120)
-    assert "Encontrado. Instrumentos: 3; respuestas: 2." in bench.score.value
+    assert "Encontrado. Instrumentos: 2; respuestas: 2." in bench.score.value
 
 
 @pytest.mark.usefixtures("reader")
