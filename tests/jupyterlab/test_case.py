@@ -46,8 +46,8 @@ def test_a_case_from_the_first_page_to_the_repair(page: Page, complaints: list[s
     mended = case.code(PLACE).replace("decoupled", "adamw")
     assert mended != case.code(PLACE)
     page.locator(".jp-Notebook .jp-CodeCell", has=panel).locator(".jp-InputPrompt").click()
-    page.keyboard.press("b")
-    page.keyboard.press("Enter")
+    page.locator("[data-command='notebook:insert-cell-below']").first.click()
+    page.locator(".jp-Notebook .jp-Cell.jp-mod-active .cm-content").click()
     page.keyboard.insert_text(f'{mended}\n\ncase.repair("{PLACE}", step)')
     page.keyboard.press("Shift+Enter")
     steps = case.config("healthy").steps
