@@ -31,6 +31,7 @@ Object.assign(course.trainer, (() => {
     if (sealed.wrong.includes(place)) return told(sealed.wrong.length === 1 ? "right_line" : "right_line_of");
     const written = bench.hunks.some((hunk) =>
       hunk.file === file && hunk.rows.some(([kind, line]) => kind === "+" && line === Number(number)));
+    if (place in sealed.cleared) return [false, place, fill(texts.cleared_line, { place, why: sealed.cleared[place] })];
     return told(written ? "innocent_line" : "unchanged_line");
   };
 

@@ -35,11 +35,12 @@ def test_a_case_from_the_first_page_to_the_repair(page: Page, complaints: list[s
 
     field = panel.locator("input[type=text]")
     ((file, line),) = case.fault.wrong
-    for number, sentence in ((line + 3, "innocent_line"), (line, "right_line")):
-        place = f"{file}:{number}"
+    innocent = f"{file}:{line + 3}"
+    why = case.fault.request.cleared[innocent][LANGUAGE]
+    for place, sentence in ((innocent, "cleared_line"), (f"{file}:{line}", "right_line")):
         field.fill(place)
         field.press("Enter")
-        expect(panel).to_contain_text(said[sentence].format(place=place))
+        expect(panel).to_contain_text(said[sentence].format(place=place, why=why))
     expect(panel).to_contain_text(said["score"].format(number=1, answers=2))
 
     # Below the panel, in a cell of their own, the reader mends the code: one word of it.

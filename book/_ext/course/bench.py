@@ -37,18 +37,18 @@ def shown(lab: Lab, language: str) -> dict[str, Any]:
     return about
 
 
-def sealed(lab: Lab) -> dict[str, Any]:
+def sealed(lab: Lab, language: str) -> dict[str, Any]:
     """What a reader is told bit by bit."""
     leaves = differing(lab.config(lab.control), lab.config(lab.broken))
     verdicts = lab.examined(lab.broken)
     return {
         "differing": {key: list(values) for key, values in leaves.items()},
         "verdicts": {name: [found.passed, found.evidence] for name, found in verdicts.items()},
-        **(_of_case(lab) if isinstance(lab, Case) else {}),
+        **(_of_case(lab, language) if isinstance(lab, Case) else {}),
     }
 
 
-def _of_case(case: Case) -> dict[str, Any]:
+def _of_case(case: Case, language: str) -> dict[str, Any]:
     kernel = case.fault.request.kernel
     if kernel is None:  # the panel would train the healthy code and call it the sick one
         raise UserError(
@@ -60,6 +60,7 @@ def _of_case(case: Case) -> dict[str, Any]:
             f"{name.rpartition('.')[2]}.py": len(source.splitlines())
             for name, source in case.fault.sources.items()
         },
+        "cleared": {place: said[language] for place, said in case.fault.request.cleared.items()},
         "nothing": case.fault.repair is None,
         # How the kernel plants the fault.
         "planted": {

@@ -124,7 +124,7 @@ def description(experiment: str, options: dict[str, str], language: str) -> dict
             {
                 "config": flat(loaded.config(variant, changes)),
                 "lab": lab and _lab(lab),
-                "bench": lab and bench.sealed(lab),
+                "bench": lab and bench.sealed(lab, language),
             }
         ),
         "names": {} if lab else _names(experiment),

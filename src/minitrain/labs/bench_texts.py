@@ -58,6 +58,7 @@ CASE: dict[str, dict[str, str]] = {
         " run is the healthy one, to the last bit.",
         "innocent_line": "Not {place}: the repaired code keeps this line as the pull request has"
         " it, and its run is the healthy one.",
+        "cleared_line": "Not {place}: {why}",
         "unchanged_line": "Not {place}: the pull request did not write that line. The healthy code"
         " has it too.",
         "healthy_line": "Not {place}: with this line, and every other one of the pull request, the"
@@ -98,6 +99,7 @@ CASE: dict[str, dict[str, str]] = {
         " ejecución es la sana, bit a bit.",
         "innocent_line": "No es {place}: el código reparado conserva esa línea tal como la dejó el"
         " pull request, y su ejecución es la sana.",
+        "cleared_line": "No es {place}: {why}",
         "unchanged_line": "No es {place}: el pull request no escribió esa línea. También está en el"
         " código sano.",
         "healthy_line": "No es {place}: con esa línea, y con todas las demás del pull request, la"

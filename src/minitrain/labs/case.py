@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minitrain.common.errors import UserError
-from minitrain.common.messages import say, shown
+from minitrain.common.messages import say, session_language, shown
 from minitrain.labs import texts
 from minitrain.labs.bench_texts import CASE
 from minitrain.labs.lab import Check, Lab, Sentences, said
@@ -107,6 +107,9 @@ class Case(Lab):
         found, message = self.judged(file, line)
         place = f"{file}:{line}"
         values = {"place": place, "number": len(self.fault.wrong)}
+        cleared = self.fault.request.cleared.get(place)
+        if cleared and (language := session_language()):
+            message, values["why"] = "cleared_line", cleared[language]
         return Check(place, found, text.strip(), said(message, self.sentences, **values))
 
     def _text(self, file: str, line: int) -> str:

@@ -2,8 +2,9 @@
 
 ``<id>.patch`` is what the pull request changes; ``repairs/<id>.patch``, on top of it, mends what is
 wrong with it, and is missing where nothing is. ``<id>.yaml`` has its `title` and its `description`
-as their author wrote them, in each language, and under `kernel` how the kernel does the same: as
-`changes` of the config that it is given, or as `faults` of its own (`binding.FAULTS`).
+as their author wrote them, in each language; under `cleared` what speaks for lines that readers
+suspect; and under `kernel` how the kernel does the same: as `changes` of the config that it is
+given, or as `faults` of its own (`binding.FAULTS`).
 
 The library stays as it is. What a run under a fault is trained with are the sources as the patch
 leaves them; their hash is in its address, as the code of any run is.
@@ -56,10 +57,15 @@ class InKernel(_Section):
 
 
 class PullRequest(_Section):
-    """What ``<id>.yaml`` holds. kernel: None where only PyTorch trains under this fault."""
+    """What ``<id>.yaml`` holds, its texts by language.
+
+    cleared: by place, ``optim.py:68``, what speaks for a line of the pull request that readers
+    suspect. kernel: None where only PyTorch trains under this fault.
+    """
 
     title: dict[str, Annotated[str, Field(min_length=1)]]
     description: dict[str, Annotated[str, Field(min_length=1)]]
+    cleared: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = {}
     kernel: InKernel | None = None
 
 

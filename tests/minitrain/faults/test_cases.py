@@ -49,6 +49,27 @@ def test_the_neighbours_of_the_first_case_pass_every_check() -> None:
 
 
 @each_case
+def test_what_speaks_for_a_line_is_said_of_innocent_ones_in_both_languages(name: str) -> None:
+    case = Case(name)
+    added = {f"{r.file}:{r.number}" for hunk in case.hunks for r in hunk if r.kind == "+"}
+    wrong = {f"{file}:{line}" for file, line in case.fault.wrong}
+    cleared = case.fault.request.cleared
+    assert cleared.keys() <= added - wrong
+    assert all(said.keys() == {"en", "es"} for said in cleared.values())
+
+
+def test_a_default_is_as_good_a_place_for_a_repair_as_the_call_that_relies_on_it() -> None:
+    """What case 19.2 says of model.py:122."""
+    case = Case("19-the-run-that-starts-too-high")
+    sources = dict(case.fault.sources)
+    model = sources["minitrain.training.model"]
+    assert model.count("std: float = 1.0") == 1
+    sources["minitrain.training.model"] = model.replace("std: float = 1.0", "std: float = INIT_STD")
+    first = first_look(case.config("healthy"))
+    assert Store().under(sources, first).fingerprint == Store().get(first).fingerprint
+
+
+@each_case
 def test_the_repair_trains_the_healthy_run(name: str) -> None:
     case = Case(name)
     first = first_look(case.config("healthy"))

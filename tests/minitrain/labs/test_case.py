@@ -71,7 +71,8 @@ def test_an_answer_is_told_what_contradicts_it(case: Case) -> None:
     assert CASE["es"]["right_line"] in repr(right)
     file, _, line = right_line(case).partition(":")
     said = {
-        f"{file}:{int(line) + 3}": "conserva esa línea",
+        f"{file}:{int(line) + 2}": "conserva esa línea",
+        f"{file}:{int(line) + 3}": "cuándo se llega a ella",
         f"{file}:1": "no escribió esa línea",
         "nada": "no termina en los mismos bytes",
         "seed=42": "no es esa hoja",
