@@ -40,10 +40,11 @@ site: book
 # Every cell again, as if on another machine: the numbers were stored with all the instructions that
 # this one has, and are compared with what comes out with AVX2 alone. One language, because the
 # site's tests hold twins to the same cells and outputs: make nbval PAGES="book/es labs/es".
-# The tests do so with the quick pages: that all pages print what is stored, the site's tests see
+# The tests do so with a few quick pages: that all pages print what is stored, the site's tests see
 # when the book is built from nothing.
 PAGES ?= book/en labs/en
-nbval-quick: PAGES = labs/en $(wildcard book/en/phase-18/0[089]-*.ipynb book/en/phase-18/11-*.ipynb)
+nbval-quick: PAGES = labs/en/19-the-run-that-hardly-learns.ipynb \
+	$(wildcard book/en/phase-18/0[089]-*.ipynb book/en/phase-18/11-*.ipynb)
 nbval nbval-quick: book
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	$(BIN)/pytest --nbval --nbval-cell-timeout 900 $(PAGES) -n 2 --dist loadfile -q
@@ -51,7 +52,7 @@ nbval nbval-quick: book
 browser: book chromium firefox
 	$(ONE_THREAD) $(BIN)/pytest tests/browser -n 2 --dist loadgroup -q
 
-# A lab from its first cell to its last, in JupyterLab, in both languages.
+# A lab and a case in JupyterLab, from the first page to the answer.
 jupyterlab: book chromium
 	$(ONE_THREAD) $(BIN)/pytest tests/jupyterlab -q
 

@@ -251,11 +251,9 @@ def flattened(values: Any, name: str = "") -> dict[str, Any]:
     return {k: v for key, one in values.items() for k, v in flattened(one, f"{name}.{key}").items()}
 
 
-def test_paused_resumed_kept_and_removed(
-    opened: Callable[[str], Locator], page: Page, language: str
-) -> None:
-    said = words(language)
-    panel = opened(LAB_PAGE.format(language))
+def test_paused_resumed_kept_and_removed(opened: Callable[[str], Locator], page: Page) -> None:
+    said = words("es")
+    panel = opened(LAB_PAGE.format("es"))
     changes = {**SHORT, "steps": 300, "eval_interval": 100}
     type_changes(panel, changes)
     press(panel, said["train"])
@@ -285,10 +283,10 @@ def test_paused_resumed_kept_and_removed(
 
 
 def test_what_was_typed_and_begun_outlives_the_page(
-    opened: Callable[[str], Locator], page: Page, language: str
+    opened: Callable[[str], Locator], page: Page
 ) -> None:
-    said = words(language)
-    panel = opened(LAB_PAGE.format(language))
+    said = words("en")
+    panel = opened(LAB_PAGE.format("en"))
     type_changes(panel, {**SHORT, "steps": 400})
     press(panel, said["train"])
     expect(panel.locator("progress")).not_to_have_js_property("value", 0)
@@ -503,14 +501,12 @@ def test_the_link_of_a_run_is_that_of_its_config(
     )
 
 
-def test_a_run_of_ones_own_gets_its_place_in_the_map(
-    opened: Callable[[str], Locator], language: str
-) -> None:
-    panel = opened(SWEEP.format(language))
+def test_a_run_of_ones_own_gets_its_place_in_the_map(opened: Callable[[str], Locator]) -> None:
+    panel = opened(SWEEP.format("es"))
     rows = panel.locator(".trainer-map tbody tr")
     before = rows.count()
     panel.get_by_label("optimizer.learning_rate", exact=True).fill("0.03")
-    press(panel, words(language)["train"])
+    press(panel, words("es")["train"])
     expect(panel.locator(".trainer-map strong")).to_have_count(1, timeout=5 * MINUTES)
     expect(rows).to_have_count(before + 1)
     expect(rows.last.locator("th")).to_have_text("0.03")

@@ -1,4 +1,4 @@
-"""A reader in JupyterLab: a case on its bench, to the line and to the repaired code."""
+"""A reader in JupyterLab: a case on its bench, to the line and to the repaired code, in Spanish."""
 
 from __future__ import annotations
 
