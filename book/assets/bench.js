@@ -27,11 +27,11 @@ Object.assign(course.trainer, (() => {
     const place = `${file}:${Number(number)}`;
     const told = (key) => [key.startsWith("right_line"), place, fill(texts[key], { place, number: sealed.wrong.length })];
     if (!(Number(number) >= 1 && Number(number) <= (sealed.lines[file] ?? 0))) return told("no_line");
+    if (place in sealed.cleared) return [false, place, fill(texts.cleared_line, { place, why: sealed.cleared[place] })];
     if (sealed.nothing) return told("healthy_line");
     if (sealed.wrong.includes(place)) return told(sealed.wrong.length === 1 ? "right_line" : "right_line_of");
     const written = bench.hunks.some((hunk) =>
       hunk.file === file && hunk.rows.some(([kind, line]) => kind === "+" && line === Number(number)));
-    if (place in sealed.cleared) return [false, place, fill(texts.cleared_line, { place, why: sealed.cleared[place] })];
     return told(written ? "innocent_line" : "unchanged_line");
   };
 

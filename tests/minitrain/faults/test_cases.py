@@ -48,9 +48,8 @@ def test_the_neighbours_of_the_first_case_pass_every_check() -> None:
         assert all(case.examined(name).values())
 
 
-@each_case
-def test_what_speaks_for_a_line_is_said_of_innocent_ones_in_both_languages(name: str) -> None:
-    case = Case(name)
+@pytest.mark.parametrize("case", [*map(Case, CASES), UNHARMED], ids=lambda case: case.experiment)
+def test_what_speaks_for_a_line_is_said_of_innocent_ones_in_both_languages(case: Case) -> None:
     added = {f"{r.file}:{r.number}" for hunk in case.hunks for r in hunk if r.kind == "+"}
     wrong = {f"{file}:{line}" for file, line in case.fault.wrong}
     cleared = case.fault.request.cleared
