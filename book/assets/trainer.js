@@ -92,13 +92,13 @@
     /** How the book's runs of the same seed and length end, where it has them. */
     const besideBook = ({ config }) => {
       const at = about.quantities.indexOf("val_loss");
+      if (at < 0 || !texts.beside) return [];
       const end = (variant) => {
         const run = about.recorded.find((one) => one.variant === variant && one.seed === config.seed);
         return run?.steps[run.steps.length - 1] === config.steps ? run.values[at][run.values[at].length - 1] : null;
       };
       const [healthy, broken] = [lab.control, lab.broken].map(end);
-      return healthy === null || broken === null || !texts.beside
-        ? [] : [fill(texts.beside, { healthy: four(healthy), broken: four(broken) })];
+      return healthy === null || broken === null ? [] : [fill(texts.beside, { healthy: four(healthy), broken: four(broken) })];
     };
 
     const linkTo = (changes) =>
