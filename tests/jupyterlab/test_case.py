@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from menus import choose
 from places import CASE
 from playwright.sync_api import Page, expect
 
@@ -11,11 +12,6 @@ from minitrain.labs.case import Case
 
 LANGUAGE = "es"
 PLACE = "optim.Adam.step"
-
-
-def choose(page: Page, menu: str, entry: str) -> None:
-    page.locator(".lm-MenuBar-item").get_by_text(menu, exact=True).click()
-    page.locator(".lm-Menu-item").filter(has_text=entry).first.click()
 
 
 def test_a_case_from_the_first_page_to_the_repair(page: Page, complaints: list[str]) -> None:

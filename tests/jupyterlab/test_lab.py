@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from menus import choose
 from places import LAB, ROOT, WORK
 from playwright.sync_api import Locator, Page, expect
 
@@ -29,11 +30,6 @@ class Panel:
 
     def button(self, name: str) -> Locator:
         return self.all.get_by_role("button", name=self.text[name], exact=True)
-
-
-def choose(page: Page, menu: str, entry: str) -> None:
-    page.locator(".lm-MenuBar-item").get_by_text(menu, exact=True).click()
-    page.locator(".lm-Menu-item").filter(has_text=entry).first.click()
 
 
 def tracked_changes() -> str:
