@@ -75,17 +75,21 @@ Object.assign(course.trainer, (() => {
     const tell = () => {
       const sentence = found ? "score" : used.size || answers ? "used" : "not_used";
       score.textContent = fill(texts[sentence], values());
-      kept.write(used.size || answers ? [[...used], answers, Boolean(found)] : []);
+    };
+    // Only a change is kept: a page that opens before the browser has stored the last one deletes nothing.
+    const keep = () => {
+      tell();
+      kept.write([[...used], answers, Boolean(found)]);
     };
     // What is used after the answer was found is no evidence for it.
     const use = (name) => {
       if (!found) used.add(name);
-      tell();
+      keep();
     };
     const answered = (right) => {
       if (!found) answers += 1;
       found ||= right;
-      tell();
+      keep();
     };
 
     const leaves = Object.entries(sealed.differing);
