@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from minitrain.common.paths import store_root
 from minitrain.runs import experiments
 from minitrain.runs.store import Store
-from minitrain.runs.sweep import cost
+from minitrain.runs.workload import cost
 
 PATIENCE = 240  # seconds; other programs may keep the cores busy
 SECONDS_TO_STOP = 20

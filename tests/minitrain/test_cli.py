@@ -91,7 +91,7 @@ def write_grid(folder: Path, steps: int) -> str:
 def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process: starting others takes seconds."""
 
-    def train(configs: Sequence[Config], store: Store, _watch: object) -> None:
+    def train(configs: Sequence[Config], store: Store, *_rest: object) -> None:
         for config in configs:
             store.get(config)
 
@@ -445,6 +445,38 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_to_the_same_table(tmp_path
     assert frame["fingerprint"].tolist() == alone
 
 
+def test_two_runs_are_explained(minitrain: Call) -> None:
+    one, other = (short_run(minitrain, f"--set=seed={seed}") for seed in (42, 43))
+    said = minitrain("explain", str(one["run_dir"]), str(other["run_dir"])).stdout.splitlines()
+    name = f"{str(one['fingerprint'])[:12]}  "
+    assert said[0].startswith(name)
+    assert ", with " in said[0]
+    assert said[1].strip() == one["run_dir"]
+    assert said[4] == "seed  42 | 43"
+    assert said[5].startswith("other fingerprint; they part at step 0, ")
+    same = minitrain("explain", str(one["run_dir"]), str(one["run_dir"])).stdout
+    assert same.endswith("the same run\n")
+    found = json.loads(
+        minitrain("explain", str(one["run_dir"]), str(other["run_dir"]), "--json").stdout
+    )
+    assert found["config"] == {"seed": [42, 43]}
+    assert found["runs"][1]["fingerprint"] == other["fingerprint"]
+
+
+def test_a_run_of_the_book_can_be_called_by_its_name(minitrain: Call) -> None:
+    """As `fingerprints.lock` has it; one that is not there yet says how it comes to be."""
+    done = minitrain("generate", f"{EXPERIMENT} control seed=42", "go every day she ")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"minitrain: {EXPERIMENT} control seed=42: not trained yet: minitrain sweep {EXPERIMENT}\n"
+    )
+    point = next(p for p in experiments.load(EXPERIMENT).points() if p.variant == "control")
+    run = Store().get(point.recipe)
+    name = f"{EXPERIMENT} control seed={point.seed}"
+    found = json.loads(minitrain("explain", name, str(run.path), "--json").stdout)
+    assert [entry["name"] for entry in found["runs"]] == [name, name]
+
+
 def test_a_run_completes_a_prompt(minitrain: Call) -> None:
     run = str(short_run(minitrain)["run_dir"])
     prompt = "go every day she "
@@ -632,6 +664,10 @@ BAD = {
     "a seed in words": (["sweep", EXPERIMENT, "--seeds", "42,x"], "--seeds '42,x'"),
     "a seed below 0": (["sweep", EXPERIMENT, "--seeds", "-1"], "seed: "),
     "a seed twice": (["sweep", EXPERIMENT, "--seeds", "1,1"], "--seeds: is there twice (got 1)"),
+    "a cluster at no address": (
+        ["sweep", EXPERIMENT, "--on", "127.0.0.1"],
+        "--on 127.0.0.1: expected an address, such as tcp://host:8786",
+    ),
     "a grid of no key": (["sweep", EXPERIMENT, "--grid", "=1"], "--grid '=1'"),
     "a grid of no value": (["sweep", EXPERIMENT, "--grid", "steps="], "--grid: steps: expected"),
     "a grid that is not YAML": (["sweep", EXPERIMENT, "--grid", "steps=["], "not YAML"),

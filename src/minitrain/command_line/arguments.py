@@ -12,20 +12,16 @@ import torch
 import typer
 
 from minitrain.common.errors import UserError
-from minitrain.runs import experiments, table
+from minitrain.runs import experiments, fingerprints, table
 from minitrain.runs.checkpoint import DamagedFile
 from minitrain.runs.experiments import Experiment
 from minitrain.runs.run import read_result
 from minitrain.runs.store import Run, Store, read_run
 from minitrain.training.config import assignment
 
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, or its name in the store.")
-]
-ResultArgument = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="A run's folder, its name in the store, or a run.json."),
-]
+_A_RUN = "A run's folder, its address in the store, its name in experiments/fingerprints.lock"
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"{_A_RUN}.")]
+ResultArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"{_A_RUN}, or a run.json.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated."),
@@ -129,15 +125,28 @@ def check_device(device: str) -> str:
 
 
 def find_run(name: str) -> Run:
-    """The run of that path, or of that name in the store."""
+    """The run of that path, of that address in the store, or of that name in the lock file."""
     candidates = (Path(name), Store().root / name)
     path = next((path for path in candidates if _mode(path, stat.S_ISDIR)), None)
+    if path is None and " " in name:
+        path = _named(name)
     if not name or path is None:
         raise UserError(f"{name or repr(name)}: no such run")
     try:
         return read_run(path)
     except DamagedFile as damage:
         raise UserError(f"{name}: not a run: {damage}") from None
+
+
+def _named(name: str) -> Path | None:
+    """Where the book's run of that name lies; None if there is none of that name."""
+    for point in fingerprints.points():
+        if fingerprints.label(point) == name:
+            path = Store().path(point.recipe)
+            if not path.exists():
+                raise UserError(f"{name}: not trained yet: minitrain sweep {point.experiment}")
+            return path
+    return None
 
 
 def find_result(name: str) -> Run:

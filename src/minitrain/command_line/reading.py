@@ -1,5 +1,6 @@
-"""`minitrain generate` and `minitrain compare`: what a finished run can show."""
+"""`minitrain generate`, `compare` and `explain`: what finished runs can show."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,11 @@ from minitrain.command_line.streams import out
 from minitrain.common.errors import UserError
 from minitrain.common.files import write_atomically
 from minitrain.pages import dashboard
+from minitrain.runs import explanation
+from minitrain.runs.explanation import Difference
+from minitrain.runs.store import Run
 from minitrain.training import generate as sampling
+from minitrain.training.grid import short
 
 
 def generate(
@@ -76,3 +81,40 @@ def compare(
     except OSError as error:
         raise UserError(f"-o {output}: cannot write the page: {error.strerror}") from None
     out(output)
+
+
+def explain(left: ResultArgument, right: ResultArgument, as_json: AsJson = False) -> None:
+    """Say what of two runs differs: their configs, the faults in their code, their results."""
+    one, other = (arguments.find_result(name) for name in (left, right))
+    found = explanation.difference(one, other)
+    runs = [
+        {
+            "name": explanation.run_name(run.config, run.code),
+            "fingerprint": run.fingerprint,
+            "path": str(run.path),
+        }
+        for run in (one, other)
+    ]
+    if as_json:
+        out(json.dumps({"runs": runs, **dataclasses.asdict(found)}))
+        return
+    for run in runs:
+        out(f"{short(run['fingerprint'])}  {run['name']}\n              {run['path']}")
+    rows = dict(found.config)
+    if found.code:
+        rows["training code"] = found.code
+    width = max(map(len, rows), default=0)
+    for key, (before, after) in rows.items():
+        out(f"{key:<{width}}  {before} | {after}")
+    if found.modules:
+        out(f"{'':<{width}}  differs in {', '.join(f'{name}.py' for name in found.modules)}")
+    out(_result(one, other, found, bool(rows)))
+
+
+def _result(one: Run, other: Run, found: Difference, explained: bool) -> str:
+    if one.fingerprint == other.fingerprint:
+        return "same fingerprint" if explained else "the same run"
+    first = f"; they part at {found.parting}" if found.parting else ""
+    if explained:
+        return f"other fingerprint{first}"
+    return f"same config, same training code and another fingerprint{first}: one of them is wrong"

@@ -14,6 +14,8 @@ from minitrain.command_line.progress import with_progress
 from minitrain.command_line.streams import out
 from minitrain.common.errors import UserError
 from minitrain.runs import experiments, table
+from minitrain.runs.cluster import Cluster
+from minitrain.runs.faults import Recipe
 from minitrain.runs.store import Progress, Run, Store
 from minitrain.runs.sweep import run_all
 from minitrain.training import generate
@@ -77,6 +79,12 @@ def sweep(
         Path | None,
         typer.Option("-o", "--output", help="Write a table there, as .parquet and as .csv."),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Train on a Dask cluster: its scheduler, tcp://host:8786."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train every variant, grid point and seed on all cores, or find them in the store."""
@@ -90,13 +98,20 @@ def sweep(
     ]
     if output:
         arguments.check_table(output)
-    frame = table.of(run_all(point.recipe for point in points), points)
+    frame = table.of(_run_all([point.recipe for point in points], on), points)
     written = _write(frame, output) if output else []
     if as_json:
         files = [str(path) for path in written]
         out(json.dumps({"runs": _records(frame), "files": files}))
     else:
         out("\n".join(map(str, written)) or table.overview(frame).to_string(index=False))
+
+
+def _run_all(recipes: list[Recipe], on: str | None) -> list[Run]:
+    if on is None:
+        return run_all(recipes)
+    with Cluster(on, {recipe.fault for recipe in recipes if recipe.fault}) as cluster:
+        return run_all(recipes, executor=cluster)
 
 
 def _write(frame: pd.DataFrame, output: Path) -> list[Path]:

@@ -28,7 +28,7 @@ from minitrain.training.loop import Record, Training
 from minitrain.training.metrics import kind, slices
 from minitrain.training.model import GPT, build_model
 
-_RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
+NAMES = _RUN, _PARAMETERS, _SUMS = "run.json", "parameters.safetensors", "SHA256SUMS"
 
 # What a record holds that may not be finite: JSON has no NaN and no infinity, so it is null there.
 _LOSSES = ("train_loss", "val_loss")
@@ -116,6 +116,11 @@ def read_run(path: Path) -> Run:
     if fingerprint(parameters) != values.fingerprint:
         raise DamagedFile(path / _PARAMETERS, f"fingerprint is not that of {_RUN}")
     return run
+
+
+def packed(run: Run) -> dict[str, bytes]:
+    """The files of a run by name, as they may travel. Raises `DamagedFile` like `read_run`."""
+    return _checked(run.path)
 
 
 def read_result(file: Path) -> Run:

@@ -24,8 +24,9 @@ from minitrain.runs import checkpoint, code, engines, faults, patched
 from minitrain.runs.checkpoint import DamagedFile
 from minitrain.runs.engines import Engine
 from minitrain.runs.faults import Recipe
-from minitrain.runs.run import Run, files_of, read_run
+from minitrain.runs.run import NAMES, Run, files_of, read_run
 from minitrain.training.config import Config, plain
+from minitrain.training.grid import short
 from minitrain.training.loop import Training
 
 __all__ = ["ADDRESS_DIGITS", "Progress", "Run", "Store", "address", "one_thread", "read_run"]
@@ -34,10 +35,24 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 100  # steps; a killed run loses at most this many
 VERIFY_EVERY = 10  # steps
+DISPUTED = ".disputed"  # in a store: what two machines trained to different ends
 ADDRESS_DIGITS = 16
 
 Progress = Callable[[Any], None]
 """Called with a `Training`, or with a `patched.Remote`: both have config, step and records."""
+
+
+class Disagreement(UserError):
+    """One run, trained twice, with two ends. Neither is in the store any longer."""
+
+    @classmethod
+    def between(cls, there: Run, arrived: Run, sender: str) -> "Disagreement":
+        """The two, where they have been set aside; `sender` is who sent the second."""
+        return cls(
+            f"one run has two ends: {short(there.fingerprint)} (trained by {there.engine}) was in"
+            f" the store, {short(arrived.fingerprint)} ({arrived.engine}) came from {sender};"
+            f" neither is kept there: minitrain explain {there.path} {arrived.path}"
+        )
 
 
 class Store:
@@ -83,12 +98,11 @@ class Store:
             if run := self._read(recipe):
                 return run
         with _writable(self.root):
-            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
             engine = engines.choose(recipe, self.device, self.engine)
             if engine is None:  # the process that trains takes the lock
                 return self._have_trained(recipe, progress)
             # Whoever waits here for another process finds that process's run afterwards.
-            with FileLock(self.root / ".locks" / f"{address(recipe)}.lock"):
+            with self._lock(recipe):
                 return self.find(recipe) or self._train(recipe, engine, progress)
 
     def under(
@@ -104,6 +118,42 @@ class Store:
                 return read_run(path)
         patched.train(config, sources, self.root, self.device, progress)
         return read_run(path)
+
+    def accept(self, wanted: Config | Recipe, files: Mapping[str, bytes], sender: str) -> Run:
+        """Take in a run that another machine has trained: its files by name (see `run.packed`).
+
+        sender: what that machine is called, for a complaint. Raises `DamagedFile` unless the files
+        are that run, to the last byte; `Disagreement` if the run is here already and ends
+        otherwise.
+        """
+        recipe = Recipe.of(wanted)
+        with _writable(self.root), self._lock(recipe):
+            staging = self._stage(recipe, {name: files[name] for name in NAMES if name in files})
+            arrived = read_run(staging)
+            if (arrived.config, arrived.code) != (recipe.config, faults.code_of(recipe)):
+                raise DamagedFile(staging, "is another run than the one that was asked for")
+            there = self.find(recipe)
+            if there is None:
+                return self._replace(self.path(recipe), staging)
+            if there.fingerprint != arrived.fingerprint:
+                raise self._disputed(there, arrived, sender)
+            _remove(staging)
+            return there
+
+    def _disputed(self, there: Run, arrived: Run, sender: str) -> Disagreement:
+        """Set two runs aside that should be one: which of them is right, nobody knows."""
+
+        def aside(run: Run) -> Run:
+            target = self.root / DISPUTED / f"{there.path.name}-{short(run.fingerprint)}"
+            target.parent.mkdir(exist_ok=True)
+            return self._replace(target, run.path)
+
+        return Disagreement.between(aside(there), aside(arrived), sender)
+
+    def _lock(self, recipe: Recipe) -> FileLock:
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{address(recipe)}.lock")
 
     def _read(self, recipe: Recipe) -> Run | None:
         path = self.path(recipe)
@@ -166,12 +216,19 @@ class Store:
 
     def _commit(self, training: Training, recipe: Recipe, seconds: float, engine: str) -> Run:
         code.verify()
-        path = self.path(recipe)
-        staging = self.root / f".new-{path.name}"
+        files = files_of(training, faults.code_of(recipe), seconds, engine)
+        return self._replace(self.path(recipe), self._stage(recipe, files))
+
+    def _stage(self, recipe: Recipe, files: Mapping[str, bytes]) -> Path:
+        """A run's files, written beside where they are going to lie."""
+        staging = self.root / f".new-{address(recipe)}"
         # Only the holder of this run's lock comes here: leftovers are those of a killed process.
         _remove(staging)
-        for name, content in files_of(training, faults.code_of(recipe), seconds, engine).items():
+        for name, content in files.items():
             write_atomically(staging / name, content)
+        return staging
+
+    def _replace(self, path: Path, staging: Path) -> Run:
         _remove(path)
         staging.replace(path)
         return read_run(path)

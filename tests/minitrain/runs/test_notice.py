@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from minitrain.runs import notice, sweep
+from minitrain.runs import notice, sweep, workload
 from minitrain.runs.notice import Standing, duration, notebook_line
 from minitrain.runs.store import Store
 from minitrain.training.config import Config
@@ -52,7 +52,7 @@ def test_outside_a_readers_notebook_nobody_watches(monkeypatch: pytest.MonkeyPat
 def test_a_sweep_tells_how_far_it_is(
     store: Store, small: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "SECONDS_BEFORE_GUESSING", 0)
+    monkeypatch.setattr(workload, "SECONDS_BEFORE_GUESSING", 0)
     told: list[Any] = []
     sweep.run_all([small(seed=1)], store, told.append)
     assert told[0] == Standing(0, 1, None)

@@ -1,11 +1,12 @@
 """Many runs at once are the same runs, in the order in which they were asked for."""
 
 import io
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from tqdm import tqdm
 
 from minitrain.common.errors import UserError
-from minitrain.runs import sweep
+from minitrain.runs import sweep, workload
+from minitrain.runs.elsewhere import Order
 from minitrain.runs.faults import Recipe
 from minitrain.runs.store import Progress, Run, Store
-from minitrain.runs.sweep import cost, run_all
+from minitrain.runs.sweep import run_all
+from minitrain.runs.workload import cost
 from minitrain.training.config import Config, patched
 from minitrain.training.loop import start, train
 
@@ -30,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[Config]]:
     """What `run_all` hands over for training, which then happens here, one after the other."""
     calls: list[list[Config]] = []
 
-    def train_here(recipes: Sequence[Recipe], store: Store, watch: object) -> None:
+    def train_here(recipes: Sequence[Recipe], store: Store, *_rest: object) -> None:
         calls.append([recipe.config for recipe in recipes])
         for recipe in reversed(recipes):
             store.get(recipe)
@@ -79,7 +82,7 @@ def test_runs_trained_side_by_side_are_those_trained_alone(
 def test_one_run_alone_needs_no_other_process(
     store: Store, small: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "_workers", None)
+    monkeypatch.setattr(sweep, "Cores", None)
     (run,) = run_all([small()], store)
     assert run.config == small()
 
@@ -158,39 +161,31 @@ def test_what_goes_wrong_in_a_process_that_trains_surfaces_here(
     tmp_path: Path,
     small: MakeConfig,
 ) -> None:
-    """As it is, with the line that raised it; and no process is left behind."""
+    """As it is, with the lines that raised it; and no process is left behind."""
     with pytest.raises(error, match=message) as caught:
         run_all([small(seed=1), small(seed=2, steps=50)], store_type(tmp_path))
     if error is ZeroDivisionError:
-        assert "in fail" in "".join(caught.value.__notes__)
-    assert not sweep.multiprocessing.active_children()
+        assert "in fail" in str(caught.value.__cause__)
+    assert not multiprocessing.active_children()
 
 
-class FakeWorker:
-    """Answers a recipe with its steps, then with the end, at once."""
-
-    def __init__(self, order: list[Recipe]):
-        self.order = order
-        self.connection, self.theirs = Pipe()
-
-    def train(self, recipe: Recipe) -> None:
-        self.order.append(recipe)
-        for step in range(1, recipe.config.steps + 1):
-            self.theirs.send(step)
-        self.theirs.send(None)
-
-    def step(self) -> Any:
-        return self.connection.recv()
-
-
-def test_the_dearest_run_is_trained_first(small: MakeConfig) -> None:
+def test_the_dearest_run_is_trained_first(small: MakeConfig, store: Store) -> None:
+    """By an executor that trains at once and here, in the order in which it is asked."""
     order: list[Recipe] = []
+
+    class Here:
+        def submit(self, function: Callable[..., Any], wanted: Order, *rest: Any) -> "Future[Any]":
+            order.append(wanted.recipe)
+            future = Future[Any]()
+            future.set_result(function(wanted, *rest))
+            return future
+
     cheap, dear, wide = recipes = [
         Recipe(small(steps=20)),
         Recipe(small(steps=60)),
         Recipe(small(steps=30, model={"d_model": 64})),
     ]
-    sweep._share_out(recipes, [FakeWorker(order)], sweep._Progress(recipes))
+    run_all(recipes, store, executor=Here())
     assert order == [wide, dear, cheap]
 
 
@@ -235,7 +230,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Where the bar is drawn."""
     screen = Terminal()
-    monkeypatch.setattr(sweep, "tqdm", partial(tqdm, file=screen, ncols=80, mininterval=0))
+    monkeypatch.setattr(workload, "tqdm", partial(tqdm, file=screen, ncols=80, mininterval=0))
     return screen
 
 
@@ -243,7 +238,7 @@ def test_the_bar_counts_work_done_here_and_ends_full(small: MakeConfig, terminal
     """A whole run, one resumed at step 30 of 40, one that diverges at step 10, one found done."""
     whole, resumed, diverged, _ = recipes = [Recipe(small(seed=seed)) for seed in range(4)]
     once = cost(whole.config)
-    progress = sweep._Progress(recipes)
+    progress = workload.Workload(recipes)
     assert progress.bar.total == 4 * once
     for step in range(1, 41):
         progress.reach(whole, step)

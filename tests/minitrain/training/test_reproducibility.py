@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from minitrain.runs import fingerprints
-from minitrain.runs.sweep import cost
+from minitrain.runs.workload import cost
 from minitrain.training import loop
 
 pytestmark = pytest.mark.xdist_group("reproducibility")  # the runs below are made once

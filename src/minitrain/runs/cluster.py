@@ -1,0 +1,225 @@
+"""A Dask cluster as the executor of a sweep: who may train there, what is heard of it, who died.
+
+Workers are looked at when they are first seen, those that come during the sweep too. One that would
+train another run is named and gets none. Dask's resources keep the runs to the others: a worker
+that may train is given one for every thread.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from minitrain.common.errors import UserError
+from minitrain.runs.elsewhere import Heard, Identity, Tell, identity
+
+log = logging.getLogger(__name__)
+
+SECONDS_TO_CONNECT = 10
+SECONDS_BETWEEN_LOOKS = 2  # for workers that have come or gone
+SECONDS_BETWEEN_MESSAGES = 0.5  # each passes through the scheduler
+
+
+class Cluster:
+    """The workers of the Dask scheduler at `address`, to be used in a ``with`` block.
+
+    faults: those that the runs need. Raises `UserError` if there is no scheduler, or no worker
+    that may train.
+    """
+
+    def __init__(self, address: str, faults: Iterable[str] = ()):
+        self.address = address
+        self._faults = sorted(faults)
+        self._ours = identity(self._faults)
+        self._resource = f"minitrain-{uuid.uuid4().hex}"
+        self._known: set[str] = set()
+        self._admitted: set[str] = set()
+        self._pending: dict[Future[Any], _Call] = {}
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._client = _connected(address)
+        try:
+            self._look()
+            if not self._admitted:
+                reason = "none of its workers may train" if self._known else "it has no worker"
+                raise UserError(f"--on {address}: {reason}")
+        except BaseException:
+            self._client.close()
+            raise
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(
+        self, _type: object, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._watcher.join()
+        self._client.close()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
+        """As `concurrent.futures.Executor.submit`; cancelling the future cancels the call."""
+        future = Future[Any]()
+        call = _Call(function, arguments)
+        with self._lock:
+            self._pending[future] = call
+            self._send(future, call)
+        future.add_done_callback(self._forget)
+        return future
+
+    def listen(self, heard: Heard) -> Callable[[int], Tell]:
+        """Have `heard` told what `Tell`s say that are made, each for a number, and sent along."""
+        self._client.subscribe_topic(self._resource, lambda event: heard(*event[1]))
+        return lambda number: _Telling(self._resource, number)
+
+    def _send(self, future: "Future[Any]", call: "_Call") -> None:
+        call.task = self._client.submit(
+            call.function, *call.arguments, pure=False, resources={self._resource: 1}
+        )
+        call.task.add_done_callback(lambda task: self._receive(future, task))
+
+    def _receive(self, future: "Future[Any]", task: Any) -> None:
+        """In a thread of Dask's: a task has ended, or is no longer one."""
+        with self._lock:
+            call = self._pending.get(future)
+            if call is None or call.task is not task:
+                return  # cancelled, or sent once more
+        try:
+            result, error = task.result(), None
+        except Exception as found:
+            result, error = None, self._in_words(found)
+        if future.set_running_or_notify_cancel():
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def _in_words(self, error: Exception) -> Exception:
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            died = error.allowed_failures + 1
+            return UserError(f"--on {self.address}: {died} workers have died over one run")
+        if isinstance(error, OSError | CancelledError):
+            return UserError(
+                f"--on {self.address}: the scheduler has gone; run again: what has arrived is kept"
+            )
+        return error
+
+    def _forget(self, future: "Future[Any]") -> None:
+        with self._lock:
+            call = self._pending.pop(future)
+        if future.cancelled():
+            call.task.cancel()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(SECONDS_BETWEEN_LOOKS):
+            try:
+                self._look()
+            except OSError:  # the scheduler does not answer; the futures are going to say so
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _look(self) -> None:
+        """See who is there, and let those train that may."""
+        there = set(self._client.nthreads())
+        had = bool(self._admitted)
+        self._admitted &= there
+        if had and not self._admitted:
+            log.warning("--on %s: no worker is left; waiting for one", self.address)
+        new = sorted(there - self._known)
+        self._known = there
+        if not new:
+            return
+        asked = (self._ours, self._faults, self._resource)
+        said = self._client.run(_admit, *asked, workers=new, on_error="return")
+        for worker in new:
+            if reason := said.get(worker, "does not answer"):
+                log.warning("worker %s: is refused: %s", worker, _line(reason))
+        alone = not self._admitted
+        self._admitted |= {worker for worker in new if said.get(worker, "") is None}
+        if alone and self._admitted:
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """What Dask assigned to nobody, it does not assign to one who is admitted later."""
+        with self._lock:
+            for future, call in self._pending.items():
+                earlier = call.task
+                self._send(future, call)
+                earlier.cancel()
+
+
+@dataclass
+class _Call:
+    """What was submitted, and the task that it is now."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    task: Any = None
+
+
+class _Telling:
+    """Where a run is trained: says at once that it has begun, and then now and again how far."""
+
+    def __init__(self, topic: str, number: int):
+        self.topic = topic
+        self.number = number
+        self.due = 0.0
+
+    def __call__(self, step: int) -> None:
+        if time.monotonic() >= self.due:
+            from distributed import get_worker
+
+            get_worker().log_event(self.topic, (self.number, step))
+            self.due = time.monotonic() + SECONDS_BETWEEN_MESSAGES
+
+
+async def _admit(
+    ours: Identity, faults: list[str], resource: str, dask_worker: Any = None
+) -> str | None:
+    """In a worker: may it train? None if so; else why not."""
+    reason = ours.difference(identity(faults))
+    if reason is None:
+        await dask_worker.set_resources(**{resource: dask_worker.state.nthreads})
+    return reason
+
+
+def _connected(address: str) -> Any:
+    try:
+        from distributed import Client
+        from distributed.comm.core import connect
+    except ImportError:
+        raise UserError(
+            f"--on {address}: Dask is not installed: pip install 'minitrain[cluster]'"
+        ) from None
+
+    async def knock() -> None:
+        await (await connect(address, timeout=SECONDS_TO_CONNECT)).close()
+
+    # What has to be equal on two machines is looked at by ourselves, worker by worker.
+    warnings.filterwarnings("ignore", module="distributed.client")
+    try:
+        # A client that finds nobody complains once more when it is collected. In a thread, since a
+        # notebook's own loop is running in this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, knock()).result()
+        return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except OSError:
+        raise UserError(f"--on {address}: no scheduler answers there") from None
+    except (ValueError, TypeError):
+        raise UserError(f"--on {address}: expected an address, such as tcp://host:8786") from None
+
+
+def _line(reason: object) -> str:
+    """What a worker said, or the exception that it raised; Dask makes it a plain one on its way."""
+    known = not isinstance(reason, Exception) or type(reason) is Exception
+    return (str(reason) if known else f"{type(reason).__name__}: {reason}").splitlines()[0]

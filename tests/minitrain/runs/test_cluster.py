@@ -1,0 +1,306 @@
+"""A sweep on a Dask cluster: a real scheduler, and workers under different settings that die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minitrain.common.errors import UserError
+from minitrain.runs import cluster, experiments, patched
+from minitrain.runs.cluster import Cluster
+from minitrain.runs.code import SOURCES
+from minitrain.runs.faults import Recipe
+from minitrain.runs.store import Store
+from minitrain.runs.sweep import run_all
+from minitrain.training.config import Config
+from minitrain.training.loop import start, train
+
+MakeConfig = Callable[..., Config]
+FAULT = "decay-by-name"
+SECONDS = 120  # to wait for what has to come: a busy machine is no failure
+
+# A worker as it is by default, where there is a compiler; and one without kernel and with fewer
+# instructions.
+SETTINGS = (
+    {"OMP_NUM_THREADS": "1"},
+    {"OMP_NUM_THREADS": "2", "MINITRAIN_ENGINE": "pytorch", "ATEN_CPU_CAPABILITY": "avx2"},
+)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    until = time.monotonic() + SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found
+
+
+class Dask:
+    """A scheduler and its workers, each a process with a store of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        file = folder / "scheduler.json"
+        self.start("scheduler", "--port=0", "--no-show", f"--scheduler-file={file}")
+        wait_for(lambda: file.exists() and file.stat().st_size)
+        self.address: str = json.loads(file.read_text())["address"]
+
+    def worker(self, name: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Without a nanny, which would start it again. Returns once the scheduler knows it."""
+        log = self.folder / f"{name}.log"
+        process = self.start(
+            "worker",
+            self.address,
+            "--nthreads=1",
+            "--no-nanny",
+            f"--local-directory={self.folder / 'space'}",
+            log=log,
+            MINITRAIN_STORE=str(self.folder / name),
+            **variables,
+        )
+        wait_for(lambda: b"Registered to" in log.read_bytes())
+        return process
+
+    def start(
+        self, what: str, *arguments: str, log: Path | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
+        command += ["--host=127.0.0.1", "--no-dashboard"]
+        with (log or self.folder / f"{what}.log").open("wb") as output:
+            process = subprocess.Popen(
+                command, env={**os.environ, **variables}, stdout=output, stderr=output
+            )
+        self.processes.append(process)
+        return process
+
+    def runs(self, name: str) -> list[Path]:
+        """What a worker has finished."""
+        return sorted((self.folder / name).glob("[0-9a-f]*/SHA256SUMS"))
+
+    def kill(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Dask]:
+    """A scheduler without workers."""
+    made = Dask(tmp_path)
+    yield made
+    made.kill()
+
+
+def alone(configs: list[Config]) -> list[str]:
+    return [train(start(config)).fingerprint() for config in configs]
+
+
+def test_workers_of_different_kinds_give_one_result_and_one_that_is_killed_loses_only_time(
+    dask: Dask, store: Store, small: MakeConfig
+) -> None:
+    """It is killed in the middle of a run, of which it has a checkpoint and nobody else has."""
+    configs = [small(seed=seed, steps=400) for seed in range(6)]
+    dear = small(seed=99, steps=4000)
+    workers = [dask.worker(f"w{i}", **settings) for i, settings in enumerate(SETTINGS)]
+    killed: list[str] = []
+
+    def kill(_standing: object) -> None:
+        for i, process in enumerate(workers):
+            if not killed and list((dask.folder / f"w{i}" / ".partial").glob("[0-9a-f]*")):
+                process.kill()
+                killed.append(f"w{i}")
+
+    with Cluster(dask.address) as both:
+        runs = run_all([*configs, dear], store, kill, both)
+    assert killed
+    assert [run.config for run in runs] == [*configs, dear]
+    assert [run.fingerprint for run in runs] == alone([*configs, dear])
+    assert {run.path.parent for run in runs} == {store.root}
+
+
+def test_kernel_and_pytorch_share_a_sweep(dask: Dask, store: Store, small: MakeConfig) -> None:
+    for i, settings in enumerate(SETTINGS):
+        dask.worker(f"w{i}", **settings)
+    recipes = [Recipe(small(seed=seed), fault) for seed in (1, 2, 3) for fault in (None, FAULT)]
+    with Cluster(dask.address, [FAULT]) as both:
+        runs = run_all(recipes, store, executor=both)
+    assert dask.runs("w0")
+    assert dask.runs("w1")
+    there = {path.parent.name for name in ("w0", "w1") for path in dask.runs(name)}
+    assert there == {run.path.name for run in runs}
+    others = Store(dask.folder / "others")
+    assert [run.fingerprint for run in runs] == [
+        others.get(recipe).fingerprint for recipe in recipes
+    ]
+
+
+def test_a_worker_with_other_training_code_is_refused_and_trains_nothing(
+    dask: Dask, store: Store, small: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "minitrain.training.schedule"
+    other = {**SOURCES, name: SOURCES[name].replace("0.5 * (1", "0.4 * (1")}
+    assert other != SOURCES
+    tree = patched._copy(other, dask.folder)
+    dask.worker("other", PYTHONPATH=str(tree))
+    with pytest.raises(UserError, match="none of its workers may train"):
+        Cluster(dask.address)
+    (message,) = [record.getMessage() for record in caplog.records if "refused" in record.message]
+    assert "training code: " in message
+    assert "\n" not in message
+    caplog.clear()
+
+    dask.worker("bare", PYTHONPATH=str(broken_library(dask.folder)))
+    dask.worker("w0")
+    with Cluster(dask.address) as workers:
+        runs = run_all([small(seed=seed) for seed in range(4)], store, executor=workers)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len([text for text in messages if "is refused" in text]) == 2
+    assert any("ImportError('not here')" in text for text in messages)
+    assert len(dask.runs("w0")) == len(runs) == 4
+    assert not dask.runs("other")
+    assert not dask.runs("bare")
+
+
+def broken_library(folder: Path) -> Path:
+    """Where a `minitrain` lies that cannot be imported."""
+    package = folder / "broken" / "minitrain"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not here')\n")
+    return package.parent
+
+
+def test_without_workers_it_waits_and_goes_on_with_the_next(
+    dask: Dask, store: Store, small: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The only worker dies; the one that comes later is looked at, and gets what was pending."""
+    first = dask.worker("w0", MINITRAIN_ENGINE="pytorch")
+    configs = [small(seed=seed, steps=1000) for seed in range(3)]
+    began = False
+
+    def replace(_standing: object) -> None:
+        nonlocal began
+        if not began and list((dask.folder / "w0" / ".partial").glob("[0-9a-f]*")):
+            began = True
+            first.kill()
+            first.wait()
+            dask.worker("w1")
+
+    with Cluster(dask.address) as workers:
+        runs = run_all(configs, store, replace, workers)
+    assert began
+    assert [run.fingerprint for run in runs] == alone(configs)
+    assert dask.runs("w1")
+    assert any("no worker is left" in record.getMessage() for record in caplog.records)
+
+
+SIX_RUNS = """
+base:
+  steps: 600
+  batch_size: 4
+  eval_interval: 1000
+  model: {n_layer: 1, n_head: 2, d_model: 8}
+  schedule: {warmup_steps: 2}
+variants: {sweep: {}}
+seeds: {sweep: [1, 2, 3, 4, 5, 6]}
+"""
+
+
+class Client:
+    """`minitrain sweep --on` in a process of its own."""
+
+    def __init__(self, dask: Dask, experiment: Path):
+        self.store = dask.folder / "runs"
+        command = [sys.executable, "-m", "minitrain", "sweep", str(experiment), "--json"]
+        self.process = subprocess.Popen(
+            [*command, "--on", dask.address],
+            env={**os.environ, "MINITRAIN_STORE": str(self.store)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finished(self) -> dict[Path, int]:
+        found = self.store.glob("[0-9a-f]*/SHA256SUMS")
+        return {path: path.stat().st_mtime_ns for path in found}
+
+
+def test_a_client_that_dies_finds_what_was_finished_when_it_asks_again(dask: Dask) -> None:
+    """Killed, then interrupted, then let be; in the end all is there and nothing was replaced."""
+    folder = dask.folder / "99-grid"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(SIX_RUNS)
+    dask.worker("w0", MINITRAIN_ENGINE="pytorch")
+
+    killed = Client(dask, folder)
+    wait_for(killed.finished)
+    killed.process.kill()
+    killed.process.wait()
+    first = killed.finished()
+    assert len(first) < 6
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupted = Client(dask, folder)
+    signal.signal(signal.SIGINT, before)
+    wait_for(lambda: len(interrupted.finished()) > len(first) or interrupted.process.poll())
+    interrupted.process.send_signal(signal.SIGINT)
+    _, complaint = interrupted.process.communicate(timeout=SECONDS)
+    assert interrupted.process.returncode == 130
+    assert complaint == "minitrain: interrupted; run the same command again to resume\n"
+
+    again = Client(dask, folder)
+    printed, complaint = again.process.communicate(timeout=SECONDS)
+    assert (again.process.returncode, complaint) == (0, "")
+    others = Store(dask.folder / "others")
+    points = experiments.load(folder).points()
+    expected = [others.get(point.recipe).fingerprint for point in points]
+    assert [row["fingerprint"] for row in json.loads(printed)["runs"]] == expected
+    assert first.items() <= again.finished().items()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("tcp://127.0.0.1:1", "no scheduler answers there"),
+        ("127.0.0.1", "expected an address, such as tcp://host:8786"),
+        ("carrier-pigeon://7", "expected an address"),
+        ("", "expected an address"),
+    ],
+)
+def test_an_address_where_nobody_schedules_is_one_line(
+    address: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
+    with pytest.raises(UserError, match=reason) as caught:
+        Cluster(address)
+    assert f"--on {address}: " in str(caught.value)
+
+
+def test_a_scheduler_without_workers_is_one_line(dask: Dask) -> None:
+    with pytest.raises(UserError, match="it has no worker"):
+        Cluster(dask.address)
+
+
+def test_a_scheduler_that_goes_is_one_line(dask: Dask, store: Store, small: MakeConfig) -> None:
+    dask.worker("w0")
+
+    def end(_standing: object) -> None:
+        if dask.processes:
+            dask.kill()
+            dask.processes.clear()
+
+    with Cluster(dask.address) as gone, pytest.raises(UserError, match="scheduler has gone"):
+        run_all([small(seed=seed, steps=10**5) for seed in (1, 2)], store, end, gone)
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'minitrain\[cluster\]'"):
+        Cluster("tcp://127.0.0.1:1")
