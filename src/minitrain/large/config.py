@@ -40,8 +40,8 @@ class LargeConfig(_Section):
     tokens.
 
     context: tokens of a sequence.
-    micro_batch_size: sequences that one process handles at once; it decides memory and speed, not
-    the gradient.
+    micro_batch_size: sequences that one process handles at once, at most; it decides memory and
+    speed, not the gradient.
     precision: "bfloat16" is autocast, with master weights in float32; "float32" does without.
     compile: whether `torch.compile` compiles the model and its loss.
     eval_sequences: sequences of the validation split that each record is measured on.

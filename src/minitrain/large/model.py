@@ -45,7 +45,8 @@ class SummedLoss(nn.Module):
         super().__init__()
         self.gpt = gpt
         self.compiled_size = compiled_size
-        self._compiled = torch.compile(self.plain, dynamic=False)
+        if compiled_size is not None:
+            self._compiled = torch.compile(self.plain, dynamic=False)
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         compiled = len(inputs) == self.compiled_size

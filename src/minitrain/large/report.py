@@ -61,7 +61,8 @@ def share_of_peak(training: Training) -> float | None:
 def of(training: Training) -> dict[str, Any]:
     """The result as JSON values. Each process calls this; the test loss takes all of them.
 
-    tokens_per_second: see `Training`. seen: how often each token of the training split was seen.
+    tokens_per_second: see `Training`. train_tokens: those of the training split that fill windows;
+    seen: how often each was seen, on average.
     share_of_peak: None for a card that is not in the table. test_loss: on the whole test split,
     None if the run diverged.
     """
@@ -72,6 +73,7 @@ def of(training: Training) -> dict[str, Any]:
         "steps": training.step,
         "diverged": training.diverged,
         "tokens_seen": training.step * training.tokens_per_step,
+        "train_tokens": len(training.windows["train"]) * config.context,
         "seen": training.epochs,
         "parameters": parameter_count(training.gpt),
         "total_decay": total_decay(config.course()),
@@ -118,9 +120,10 @@ def lines(result: dict[str, Any]) -> list[str]:
     """The report that ends a training, a row in each line."""
     rate, share = result["tokens_per_second"], result["share_of_peak"]
     diverged = " (diverged)" if result["diverged"] else ""
+    seen = f"each of {result['train_tokens']:,} {result['seen']:.2f} times"
     rows = {
         "steps": f"{result['steps']:,}{diverged}",
-        "tokens seen": f"{result['tokens_seen']:,}, each {result['seen']:.2f} times",
+        "tokens seen": f"{result['tokens_seen']:,}, {seen}",
         "parameters": f"{result['parameters']:,}",
         "seconds": f"{result['seconds']:.1f}",
         "tokens/second": _number(rate, ",.0f"),

@@ -112,7 +112,7 @@ def find(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[list[Documen
         next(folder.iterdir(), None)  # rglob is silent about a folder that it may not read
         files = sorted(p for p in folder.rglob("*") if p.suffix in suffixes and p.is_file())
     except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
+        raise UserError(f"{error.filename or folder}: {error.strerror}") from None
     found: dict[str, Document] = {}
     skipped = {"unreadable": 0, "not UTF-8": 0, "empty": 0, "duplicates": 0}
     for path in tqdm(files, desc="reading", unit="file", disable=None, leave=False):
@@ -242,9 +242,8 @@ def _text(document: Document) -> str:
 
 
 def _bar(what: str, total: int) -> Any:
-    return tqdm(
-        total=total, desc=what, unit="B", unit_scale=True, disable=None, leave=False
-    )  # None: on a terminal only
+    # disable=None: on a terminal only
+    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None, leave=False)
 
 
 def _listed(skipped: Mapping[str, int]) -> str:

@@ -45,8 +45,9 @@ class Record:
     tokens_per_second: float | None
 
     def plain(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return asdict(self)
+        """The record as JSON values; a loss that is not finite is null."""
+        values = asdict(self)
+        return values | {"val_loss": self.val_loss if math.isfinite(self.val_loss) else None}
 
 
 @dataclass
@@ -79,6 +80,10 @@ class Training:
     @property
     def tokens_per_step(self) -> int:
         return self.config.batch_size * self.config.context
+
+    @property
+    def micro_batch_size(self) -> int:
+        return micro_batch_size(self.config, self.processes.world)
 
     @property
     def epochs(self) -> float:
@@ -115,12 +120,23 @@ def start(config: LargeConfig, tokens: Tokens, processes: Processes | None = Non
         eps=config.optimizer.eps,
         decay="decoupled" if config.optimizer.name == "adamw" else "l2",
     )
-    loss: nn.Module = SummedLoss(gpt, config.micro_batch_size if config.compile else None)
+    compiled_size = micro_batch_size(config, processes.world) if config.compile else None
+    loss: nn.Module = SummedLoss(gpt, compiled_size)
     if processes.world > 1:
         from torch.nn.parallel import DistributedDataParallel
 
         loss = DistributedDataParallel(loss)
     return Training(config, tokens, processes, gpt, loss, optimizer, windows)
+
+
+def micro_batch_size(config: LargeConfig, world: int) -> int:
+    """Sequences of a micro-batch: as few micro-batches as the config allows, of one size.
+
+    48 sequences of a process, at most 32 at once, are 24 and 24: 32 and 16 would be two sizes, and
+    only one is compiled.
+    """
+    share = math.ceil(config.batch_size / world)
+    return math.ceil(share / math.ceil(share / config.micro_batch_size))
 
 
 def train(training: Training, on_step: Callable[[Training], None] | None = None) -> Training:
@@ -141,6 +157,7 @@ def advance(training: Training) -> None:
     """
     config, optimizer, groups = training.config, training.optimizer, training.optimizer.groups
     began = time.perf_counter()
+    rate = learning_rate(training.step, config.course())
 
     optimizer.zero_grad()
     loss = training.processes.sum(accumulate(training))
@@ -150,7 +167,6 @@ def advance(training: Training) -> None:
         return
     if config.optimizer.gradient_clip:
         clip_gradients(groups, norm, config.optimizer.gradient_clip)
-    rate = learning_rate(training.step, config.course())
     optimizer.step(rate)
 
     training.step += 1
@@ -172,10 +188,10 @@ def accumulate(training: Training) -> Tensor:
     rows = order(len(windows), config.seed, training.step, config.batch_size)
     mine = rows[processes.rank :: processes.world]
     total = torch.zeros((), device=processes.device)
-    for begin in range(0, len(mine), config.micro_batch_size):
-        some = mine[begin : begin + config.micro_batch_size]
-        inputs, targets = windows.batch(some, processes.device)
-        last = begin + config.micro_batch_size >= len(mine)
+    size = training.micro_batch_size
+    for begin in range(0, len(mine), size):
+        inputs, targets = windows.batch(mine[begin : begin + size], processes.device)
+        last = begin + size >= len(mine)
         with _exchange(training.loss, last):
             with _autocast(training):
                 loss = training.loss(inputs, targets)
@@ -207,8 +223,8 @@ def evaluate(training: Training, split: str, sequences: int | None = None) -> fl
     # The module itself, not what exchanges gradients: processes may have unequal shares.
     loss = getattr(training.loss, "module", training.loss)
     total = torch.zeros((), device=processes.device, dtype=torch.float64)
-    for begin in range(0, len(mine), training.config.micro_batch_size):
-        some = mine[begin : begin + training.config.micro_batch_size]
+    for begin in range(0, len(mine), training.micro_batch_size):
+        some = mine[begin : begin + training.micro_batch_size]
         with _autocast(training):
             total += loss(*windows.batch(some, processes.device))
     return float(processes.sum(total)) / (count * training.config.context)

@@ -17,9 +17,17 @@ from torch._dynamo.utils import counters
 from minitrain.common.errors import UserError
 from minitrain.large import folder, report
 from minitrain.large.config import LargeConfig, plain
-from minitrain.large.model import build_model, flops_per_token, parameter_count
-from minitrain.large.shards import Tokens
-from minitrain.large.train import Training, accumulate, advance, evaluate, start, train
+from minitrain.large.model import GPT, build_model, flops_per_token, parameter_count
+from minitrain.large.shards import Tokens, order
+from minitrain.large.train import (
+    Training,
+    accumulate,
+    advance,
+    evaluate,
+    micro_batch_size,
+    start,
+    train,
+)
 from minitrain.training import model as course
 from minitrain.training.config import ModelConfig
 from minitrain.training.corpus import CONTEXT, vocabulary
@@ -49,16 +57,10 @@ def test_with_the_courses_vocabulary_and_context_it_is_the_courses_model(tied: b
 
 def test_gpt2_small_has_the_size_that_is_published() -> None:
     with torch.device("meta"):
-        gpt = build_on_meta()
+        gpt = GPT(ModelConfig(n_layer=12, n_head=12, d_model=768), 50257, 1024)
     assert parameter_count(gpt) == 124_439_808
     per_token = 6 * (124_439_808 - 1024 * 768) + 12 * 12 * 768 * 1024
     assert flops_per_token(gpt, ModelConfig(n_layer=12, n_head=12, d_model=768)) == per_token
-
-
-def build_on_meta() -> Any:
-    from minitrain.large.model import GPT
-
-    return GPT(ModelConfig(n_layer=12, n_head=12, d_model=768), 50257, 1024)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -73,6 +75,16 @@ def test_the_size_of_micro_batches_does_not_change_the_gradient(
     assert difference < 1e-6 * torch.linalg.vector_norm(gradient(whole))
 
 
+@pytest.mark.parametrize(
+    ("batch", "most", "world", "size"),
+    [(96, 32, 1, 32), (96, 32, 8, 12), (96, 32, 2, 24), (7, 3, 2, 2), (8, 5, 1, 4), (5, 5, 5, 1)],
+)
+def test_micro_batches_are_few_and_of_one_size_where_they_can_be(
+    tiny: Make, batch: int, most: int, world: int, size: int
+) -> None:
+    assert micro_batch_size(tiny(batch_size=batch, micro_batch_size=most), world) == size
+
+
 def test_the_gradient_is_that_of_the_mean_loss_over_the_whole_batch(
     tiny: Make, tokens: Tokens
 ) -> None:
@@ -80,8 +92,6 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_whole_batch(
     accumulate(training)
     mine = gradient(training).clone()
     training.optimizer.zero_grad()
-    from minitrain.large.shards import order
-
     rows = order(len(training.windows["train"]), training.config.seed, 0, 8)
     inputs, targets = training.windows["train"].batch(rows, torch.device("cpu"))
     course.language_model_loss(training.gpt(inputs), targets).backward()
@@ -102,7 +112,7 @@ def test_it_learns_and_records_what_happened(tiny: Make, tokens: Tokens) -> None
 
 
 def test_evaluation_does_not_depend_on_the_size_of_its_batches(tiny: Make, tokens: Tokens) -> None:
-    losses = [evaluate(start(tiny(micro_batch_size=n), tokens), "val") for n in (8, 3)]
+    losses = [evaluate(start(tiny(micro_batch_size=n), tokens), "val") for n in (8, 1)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
