@@ -159,7 +159,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def speed(check: Check, tokens: Tokens, found: dict[str, Any]) -> None:
+def speed(check: Check, tokens: Tokens, found: dict[str, Any], bias: bool) -> None:
     """Tokens per second of nanoGPT and of ours, at one size, in turn: ABBA, then again."""
     size, device = check.size, check.device
     tokens.vocabulary = GPT2_VOCABULARY
@@ -169,6 +169,7 @@ def speed(check: Check, tokens: Tokens, found: dict[str, Any]) -> None:
         n_layer=size.model["n_layer"],
         n_head=size.model["n_head"],
         n_embd=size.model["d_model"],
+        bias=bias,
     )
     stretch = next(shard for split, shard in tokens.shards if split == "train")
     theirs = nanogpt.Trainer(
@@ -205,6 +206,7 @@ def speed(check: Check, tokens: Tokens, found: dict[str, Any]) -> None:
         "nanogpt": sum(p.numel() for p in theirs.model.parameters()),
         "minitrain": parameter_count(mine.gpt),
     }
+    found["nanogpt_bias"] = bias
     found["sequences_per_step"], found["micro_batch_size"] = sequences, size.micro_batch_size
     if peak := report.peak_flops(report.card(device)):
         flops = flops_per_token(mine.gpt, mine.config.model)
@@ -356,6 +358,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="of a run; by default two seeds fit")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=8, help="at most")
+    parser.add_argument("--nanogpt-bias", action="store_true", help="with biases, as GPT-2 has")
     parser.add_argument("--skip-speed", action="store_true", help="runs alone")
     return parser.parse_args()
 
@@ -382,7 +385,7 @@ def main() -> int:
             found |= making.make(texts, place, 400 if options.toy else VOCABULARY, (".py",))
         if not options.skip_speed:
             with check.part("speed") as found:
-                speed(check, Tokens(place), found)
+                speed(check, Tokens(place), found, options.nanogpt_bias)
             release(device)
         steps = 20 if options.toy and options.steps is None else options.steps
         with check.part("weight_decay") as found:

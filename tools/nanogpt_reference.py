@@ -27,17 +27,19 @@ class Shape:
     n_layer: int = 12
     n_head: int = 12
     n_embd: int = 768
+    bias: bool = False  # GPT-2 has biases; train.py leaves them out: "a bit better and faster"
 
 
 class LayerNorm(nn.Module):
-    """LayerNorm without a bias."""
+    """LayerNorm with or without a bias."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, bias: bool):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, None, 1e-5)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
 
 
 class CausalSelfAttention(nn.Module):
@@ -45,8 +47,8 @@ class CausalSelfAttention(nn.Module):
 
     def __init__(self, shape: Shape):
         super().__init__()
-        self.c_attn = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=False)
-        self.c_proj = nn.Linear(shape.n_embd, shape.n_embd, bias=False)
+        self.c_attn = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=shape.bias)
+        self.c_proj = nn.Linear(shape.n_embd, shape.n_embd, bias=shape.bias)
         self.n_head, self.n_embd = shape.n_head, shape.n_embd
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,11 +64,11 @@ class Block(nn.Module):
 
     def __init__(self, shape: Shape):
         super().__init__()
-        self.ln_1 = LayerNorm(shape.n_embd)
+        self.ln_1 = LayerNorm(shape.n_embd, shape.bias)
         self.attn = CausalSelfAttention(shape)
-        self.ln_2 = LayerNorm(shape.n_embd)
-        self.c_fc = nn.Linear(shape.n_embd, 4 * shape.n_embd, bias=False)
-        self.c_proj = nn.Linear(4 * shape.n_embd, shape.n_embd, bias=False)
+        self.ln_2 = LayerNorm(shape.n_embd, shape.bias)
+        self.c_fc = nn.Linear(shape.n_embd, 4 * shape.n_embd, bias=shape.bias)
+        self.c_proj = nn.Linear(4 * shape.n_embd, shape.n_embd, bias=shape.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
@@ -81,13 +83,15 @@ class GPT(nn.Module):
         self.wte = nn.Embedding(shape.vocab_size, shape.n_embd)
         self.wpe = nn.Embedding(shape.block_size, shape.n_embd)
         self.h = nn.ModuleList(Block(shape) for _ in range(shape.n_layer))
-        self.ln_f = LayerNorm(shape.n_embd)
+        self.ln_f = LayerNorm(shape.n_embd, shape.bias)
         self.lm_head = nn.Linear(shape.n_embd, shape.vocab_size, bias=False)
         self.wte.weight = self.lm_head.weight
         for name, p in self.named_parameters():
             if p.dim() >= 2:
                 residual = name.endswith("c_proj.weight")
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * shape.n_layer) if residual else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(p)
 
     def forward(self, idx: Tensor, targets: Tensor) -> Tensor:
         position = torch.arange(idx.size(1), dtype=torch.long, device=idx.device)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from minitrain.command_line import arguments
 from minitrain.command_line.arguments import AsJson, Assignments
-from minitrain.command_line.streams import out
+from minitrain.command_line.streams import out, out_of_memory
 from minitrain.common.errors import UserError
 from minitrain.large import config as configs
 from minitrain.large import folder, processes, report, tokens
@@ -85,6 +85,10 @@ def large(
         if processes.rank():  # the first process has found the same, and says so
             raise typer.Exit(2) from None
         raise
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError("not enough memory; a smaller micro_batch_size needs less") from None
     if processes.rank() == 0:
         out(json.dumps(result) if as_json else _report(result, output))
 

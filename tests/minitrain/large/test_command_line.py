@@ -170,3 +170,16 @@ def test_a_config_has_the_schedule_of_the_course(tiny: Callable[..., LargeConfig
     assert course.steps == tiny().steps
     assert course.schedule == tiny().schedule
     assert course.optimizer == tiny().optimizer
+
+
+def test_too_little_memory_is_one_line_that_says_what_helps(
+    minitrain: Call, token_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 7.00 GiB")
+
+    monkeypatch.setattr("minitrain.large.train.accumulate", full)
+    toy = ROOT / "experiments-large" / "toy.yaml"
+    status, out, err = minitrain("large", toy, "--tokens", token_folder, "-o", tmp_path / "run")
+    assert (status, out) == (2, "")
+    assert err == "minitrain: not enough memory; a smaller micro_batch_size needs less\n"

@@ -87,7 +87,8 @@ def test_windows_lie_beside_each_other_within_their_shard(tokens: Tokens) -> Non
         shard[i * 16 : i * 16 + 17] for shard in shards for i in range((len(shard) - 1) // 16)
     ]
     assert len(windows) == len(expected)
-    for index in (0, 1, len(shards[0]) // 16, len(windows) - 1):
+    first = (len(shards[0]) - 1) // 16  # of the second shard
+    for index in (0, 1, first - 1, first, first + 1, len(windows) - 1):
         inputs, targets = windows.batch(np.array([index]), torch.device("cpu"))
         assert inputs[0].tolist() == expected[index][:-1].tolist()
         assert targets[0].tolist() == expected[index][1:].tolist()
