@@ -4,13 +4,13 @@ import sys
 
 import typer
 
-from minitrain.command_line import checking, comparing, reading, training
+from minitrain.command_line import checking, comparing, large, reading, training
 from minitrain.command_line.streams import complain, out_of_memory, prepare, reason
 from minitrain.common.errors import UserError
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # the exit status after Ctrl-C
-RESUMABLE = ("train", "sweep", "fingerprints")
+RESUMABLE = ("train", "sweep", "fingerprints", "large")
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +26,8 @@ app.command()(reading.explain)
 app.command()(checking.verify)
 app.command(name="fingerprints")(checking.write_fingerprints)
 app.command(name="engines")(comparing.compare_engines)
+app.command(name="tokens")(large.make_tokens)
+app.command()(large.large)
 
 
 def main() -> None:
