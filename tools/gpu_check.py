@@ -1,11 +1,12 @@
 """What one CUDA card says of `minitrain large`: its speed and nanoGPT's, weight decay at 10^8.
 
-    python tools/gpu_check.py OUT.json [--seconds 580] [--toy]
+    python tools/gpu_check.py OUT.json [--seconds 580] [--size card|small|toy]
 
 Makes tokens of the Python files of the installed packages, measures the training of GPT-2 124M by
 nanoGPT's code and by ours in turn, then trains a model for each weight decay and seed until the
 time is used up. OUT.json is written anew after every part: a script that is cut short loses only
-the part under way. --toy takes the same path on a CPU, with a model that learns nothing.
+the part under way. Two sizes take the same path on a CPU: small has the shape of the course's own
+model and learns in minutes; toy learns nothing in seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from minitrain.large.shards import Tokens
 from minitrain.large.train import Training, advance, start, train
 from minitrain.training.schedule import total_decay
 
-VOCABULARY = 16_320
 GPT2_VOCABULARY = 50_257  # of the speed: 50304 when padded, as nanoGPT has it
 LAMBDAS = (0.0, 0.1, 1.0, 3.0, 10.0, 30.0)
 EPOCHS = 10  # of the runs that see their tokens again
@@ -54,8 +54,9 @@ SPARE = 0.9  # of the time left that a plan may use
 
 @dataclass(frozen=True)
 class Size:
-    """What differs between a card and --toy."""
+    """What differs between a card and a CPU."""
 
+    vocabulary: int
     model: dict[str, int]
     context: int
     micro_batch_size: int
@@ -71,6 +72,7 @@ class Size:
 
 
 TOY = Size(
+    vocabulary=400,
     model={"n_layer": 2, "n_head": 2, "d_model": 32},
     context=32,
     micro_batch_size=4,
@@ -86,11 +88,30 @@ TOY = Size(
 )
 
 
+SMALL = Size(
+    vocabulary=1024,
+    model={"n_layer": 2, "n_head": 4, "d_model": 64},
+    context=64,
+    micro_batch_size=16,
+    accumulate=1,
+    sequences=16,
+    learning_rate=3e-3,
+    compile=False,
+    precision="float32",
+    eval_sequences=256,
+    warm_up=1,
+    block=8,
+    blocks=4,
+)
+"""The shape of the course's own model: what differs from the chapters is the text."""
+
+
 def card_size(device: torch.device) -> Size:
     """GPT-2 124M, in micro-batches that fit into the card's memory."""
     memory = torch.cuda.get_device_properties(device).total_memory / 2**30
     micro = 32 if memory > 70 else 16 if memory > 35 else 8
     return Size(
+        vocabulary=16_320,
         model={"n_layer": 12, "n_head": 12, "d_model": 768},
         context=1024,
         micro_batch_size=micro,
@@ -353,7 +374,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("output", type=Path, help="the JSON file to write")
     parser.add_argument("--seconds", type=float, default=580, help="the budget of everything")
-    parser.add_argument("--toy", action="store_true", help="on the CPU, to try the script")
+    parser.add_argument("--size", choices=("card", "small", "toy"), default="card")
     parser.add_argument("--texts", type=Path, help="a folder with .py files; by default, packages")
     parser.add_argument("--steps", type=int, help="of a run; by default two seeds fit")
     parser.add_argument("--first-seed", type=int, default=0)
@@ -363,31 +384,35 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def texts_of(size: str) -> Path:
+    """Text that every installation has: its packages, PyTorch alone, or a little of Python's."""
+    paths = sysconfig.get_paths()
+    texts = {"card": paths["purelib"], "small": Path(torch.__file__).parent}
+    return Path(texts.get(size, Path(paths["stdlib"]) / "email"))
+
+
 def main() -> int:
     """All parts, in turn. Returns 1 if one of them failed."""
     began = time.perf_counter()
     options = arguments()
-    if not options.toy and not torch.cuda.is_available():
-        print("gpu_check: no CUDA card here; --toy tries the script on a CPU", file=sys.stderr)
+    if options.size == "card" and not torch.cuda.is_available():
+        print("gpu_check: no CUDA card here; --size small or toy runs on a CPU", file=sys.stderr)
         return 2
-    device = torch.device("cpu" if options.toy else "cuda")
-    size = TOY if options.toy else card_size(device)
+    device = torch.device("cuda" if options.size == "card" else "cpu")
+    size = {"toy": TOY, "small": SMALL}.get(options.size) or card_size(device)
     check = Check(options.output, began + options.seconds, size, device, began)
     check.found |= environment(device)
     check.write()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "tokens"
-        paths = sysconfig.get_paths()
-        texts = options.texts or Path(paths["stdlib"] if options.toy else paths["purelib"])
-        if options.toy and not options.texts:
-            texts = texts / "email"
         with check.part("tokens") as found:
-            found |= making.make(texts, place, 400 if options.toy else VOCABULARY, (".py",))
+            texts = options.texts or texts_of(options.size)
+            found |= making.make(texts, place, size.vocabulary, (".py",))
         if not options.skip_speed:
             with check.part("speed") as found:
                 speed(check, Tokens(place), found, options.nanogpt_bias)
             release(device)
-        steps = 20 if options.toy and options.steps is None else options.steps
+        steps = 20 if options.size == "toy" and options.steps is None else options.steps
         with check.part("weight_decay") as found:
             runs(check, Tokens(place), found, steps, options.first_seed, options.seeds)
     return int(any("error" in part for part in check.found.values() if isinstance(part, dict)))

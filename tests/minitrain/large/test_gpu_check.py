@@ -14,7 +14,8 @@ def test_the_script_for_a_card_takes_its_whole_path_on_a_cpu_and_keeps_to_its_ti
     tmp_path: Path, seconds: str
 ) -> None:
     output = tmp_path / "check.json"
-    command = [sys.executable, "tools/gpu_check.py", str(output), "--toy", "--seconds", seconds]
+    command = [sys.executable, "tools/gpu_check.py", str(output), "--size", "toy"]
+    command += ["--seconds", seconds]
     done = subprocess.run(
         [*command, "--steps", "5", "--seeds", "2"],
         cwd=ROOT,
