@@ -387,8 +387,9 @@ def arguments() -> argparse.Namespace:
 def texts_of(size: str) -> Path:
     """Text that every installation has: its packages, PyTorch alone, or a little of Python's."""
     paths = sysconfig.get_paths()
-    texts = {"card": paths["purelib"], "small": Path(torch.__file__).parent}
-    return Path(texts.get(size, Path(paths["stdlib"]) / "email"))
+    if size == "card":
+        return Path(paths["purelib"])
+    return Path(torch.__file__).parent if size == "small" else Path(paths["stdlib"]) / "email"
 
 
 def main() -> int:
