@@ -27,6 +27,7 @@ LIBRARY = minitrain.__name__
 SRC = Path(minitrain.__file__).resolve().parents[1]  # of the library that pages import
 PACKAGES = ("torch", "numpy", "matplotlib", "ipywidgets", "transformers")
 # A page that imports one of these, however indirectly, rests on other files as well.
+RECORDS = (".json", ".txt")  # of benchmarks
 COMPILES = "minitrain.kernel.build"
 READS_EXPERIMENTS = "minitrain.runs.experiments"
 READS_ALL_EXPERIMENTS = "minitrain.runs.fingerprints"
@@ -92,7 +93,8 @@ def _hash(modules: Iterable[str], text: str) -> str:
         paths.update(_experiments(everywhere, everything=READS_ALL_EXPERIMENTS in modules))
     if COMPILES in modules:
         paths.update((ROOT / "kernel").rglob("*.[ch]"))
-    paths.update(path for path in (ROOT / "benchmarks").glob("*.txt") if path.name in text)
+    records = (path for path in (ROOT / "benchmarks").iterdir() if path.suffix in RECORDS)
+    paths.update(path for path in records if path.name in text)
     digest = hashlib.sha256()
     python = ".".join(platform.python_version_tuple()[:2])
     digest.update("\n".join([python, *(version(name) for name in PACKAGES)]).encode())
