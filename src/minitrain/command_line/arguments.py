@@ -22,6 +22,14 @@ from minitrain.training.config import assignment
 _A_RUN = "A run's folder, its address in the store, its name in experiments/fingerprints.lock"
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"{_A_RUN}.")]
 ResultArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"{_A_RUN}, or a run.json.")]
+ComparedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_A_RUN}, a run.json, the folder of a large run, or FILE.json:NAME:SEED of a"
+        " recorded check.",
+    ),
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated."),

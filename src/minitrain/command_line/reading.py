@@ -9,10 +9,11 @@ import torch
 import typer
 
 from minitrain.command_line import arguments
-from minitrain.command_line.arguments import AsJson, ResultArgument, RunArgument
+from minitrain.command_line.arguments import AsJson, ComparedArgument, ResultArgument, RunArgument
 from minitrain.command_line.streams import out
 from minitrain.common.errors import UserError
 from minitrain.common.files import write_atomically
+from minitrain.large import recorded
 from minitrain.pages import dashboard
 from minitrain.runs import explanation
 from minitrain.runs.explanation import Difference
@@ -61,14 +62,14 @@ def generate(
 
 
 def compare(
-    left: ResultArgument,
-    right: ResultArgument,
+    left: ComparedArgument,
+    right: ComparedArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path(
         "dashboard-compare.html"
     ),
 ) -> None:
     """Overlay two runs on one self-contained HTML page."""
-    runs = {name: arguments.find_result(name) for name in (left, right)}
+    runs = {name: recorded.read(name) or arguments.find_result(name) for name in (left, right)}
     if len(runs) < 2:
         raise UserError(f"compare: both runs are {left}; name two")
     target = arguments.check_page(output)

@@ -23,6 +23,7 @@ from minitrain.common.files import write_atomically
 from minitrain.large import report
 from minitrain.large.config import LargeConfig, flat, plain
 from minitrain.large.processes import Processes
+from minitrain.large.recorded import RESULT
 from minitrain.large.shards import Tokens
 from minitrain.large.train import Record, Training, start, train
 
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 RECORDS = "records.jsonl"
-RESULT = "result.json"
 MODEL = "model.safetensors"
 
 Progress = Callable[[Training], None]

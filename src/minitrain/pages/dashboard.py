@@ -8,10 +8,11 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from minitrain.large import config as large_config
+from minitrain.large.recorded import LargeRun
 from minitrain.runs.store import Run
 from minitrain.training.config import flat
 from minitrain.training.grid import short
-from minitrain.training.loop import Record
 from minitrain.training.metrics import KINDS, SLICES
 
 # Okabe & Ito's palette, which colour-blind readers can tell apart; dashes tell the rest.
@@ -40,7 +41,10 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(runs: Mapping[str, Run]) -> str:
+Shown = Run | LargeRun
+
+
+def page(runs: Mapping[str, Shown]) -> str:
     """A self-contained HTML page (Plotly inlined) with the runs, by label, overlaid.
 
     Labels in the panels are the names of the record's fields and of the config's keys. Those of the
@@ -57,10 +61,11 @@ def page(runs: Mapping[str, Run]) -> str:
     )
     for (label, run), colour in zip(runs.items(), _COLOURS, strict=False):
         _add_curves(figure, label, run, colour)
-        _add_accuracy(figure, label, run, colour)
+        if isinstance(run, Run):
+            _add_accuracy(figure, label, run, colour)
     figure.add_trace(_table(runs), row=4, col=1)
     title = " \N{MIDDLE DOT} ".join(
-        f"{label} [{short(run.fingerprint)}]{' (diverged)' if run.diverged else ''}"
+        f"{label}{_fingerprint(run)}{' (diverged)' if run.diverged else ''}"
         for label, run in runs.items()
     )
     figure.update_layout(
@@ -80,7 +85,12 @@ def page(runs: Mapping[str, Run]) -> str:
     return _PAGE.format(title=title, figure=drawn)
 
 
-def _add_curves(figure: go.Figure, label: str, run: Run, colour: str) -> None:
+def _fingerprint(run: Shown) -> str:
+    """Large runs have none: their arithmetic is not the same everywhere."""
+    return f" [{short(run.fingerprint)}]" if isinstance(run, Run) else ""
+
+
+def _add_curves(figure: go.Figure, label: str, run: Shown, colour: str) -> None:
     def line(name: str, values: list[float | None], row: int, col: int, dash: str) -> None:
         figure.add_trace(
             go.Scatter(
@@ -95,13 +105,15 @@ def _add_curves(figure: go.Figure, label: str, run: Run, colour: str) -> None:
             col=col,
         )
 
-    def gap(record: Record) -> float:
-        return record.val_loss - record.train_loss
+    def gap(record: Any) -> float | None:
+        if record.val_loss is None or record.train_loss is None:  # of a large run, at step 0
+            return None
+        return float(record.val_loss - record.train_loss)
 
     line("train_loss", [r.train_loss for r in run.records], 1, 1, "dash")
     line("val_loss", [r.val_loss for r in run.records], 1, 1, "solid")
     line("gap", [gap(r) for r in run.records], 1, 2, "solid")
-    for kind in run.last.weight_norms:
+    for kind in run.records[-1].weight_norms:
         dash = _DASHES[KINDS.index(kind)]
         line(kind, [r.weight_norms[kind] for r in run.records], 2, 1, dash)
     line("learning_rate", [r.learning_rate for r in run.records], 2, 2, "solid")
@@ -124,17 +136,21 @@ def _add_accuracy(figure: go.Figure, label: str, run: Run, colour: str) -> None:
         figure.update_yaxes(range=[0, 1], row=3, col=col)
 
 
-def _table(runs: Mapping[str, Run]) -> go.Table:
+def _table(runs: Mapping[str, Shown]) -> go.Table:
     """How the runs ended, then the config keys in which they differ, one row each."""
-    configs = [flat(run.config) for run in runs.values()]
-    differing = [key for key in configs[0] if any(c[key] != configs[0][key] for c in configs)]
+    configs = [_flat(run) for run in runs.values()]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    differing = [key for key in keys if any(c.get(key) != configs[0].get(key) for c in configs)]
 
-    def column(run: Run, config: Mapping[str, Any]) -> list[str]:
+    def loss(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    def column(run: Shown, config: Mapping[str, Any]) -> list[str]:
         return [
             f"{run.steps}{' (diverged)' if run.diverged else ''}",
-            f"{run.last.train_loss:.4f}",
-            f"{run.last.val_loss:.4f}",
-            *(json.dumps(config[key]) for key in differing),
+            loss(run.records[-1].train_loss),
+            loss(run.records[-1].val_loss),
+            *(json.dumps(config[key]) if key in config else "" for key in differing),
         ]
 
     return go.Table(
@@ -147,3 +163,9 @@ def _table(runs: Mapping[str, Run]) -> go.Table:
             "align": "left",
         },
     )
+
+
+def _flat(run: Shown) -> dict[str, Any]:
+    if isinstance(run, Run):
+        return flat(run.config)
+    return large_config.flat(large_config.plain(run.config))

@@ -47,6 +47,34 @@ def test_from_a_folder_of_text_to_the_report(minitrain: Call, tmp_path: Path) ->
     assert values["steps"] == 4
     assert [r["step"] for r in values["records"]] == [0, 2, 4]
 
+    page = tmp_path / "page.html"
+    kept = f"{ROOT / 'benchmarks' / 'scale-small.json'}:adamw 0.1:0"
+    assert minitrain("compare", run, kept, "-o", page) == (0, f"{page}\n", "")
+    shown = page.read_text(encoding="utf-8")
+    assert f"{values['records'][-1]['val_loss']:.4f}" in shown
+    assert '"model.n_head"' in shown
+    assert '"optimizer.gradient_clip"' not in shown  # the same in both
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        ("{", "is not JSON"),
+        ("[]", "is not what tools/gpu_check.py writes"),
+        ('{"weight_decay": {"runs": [{"name": "a", "seed": 1}]}}', "b:2: is not one of a:1"),
+        ('{"weight_decay": {"runs": [{"name": "b", "seed": 2}]}}', "is not the result of a large"),
+    ],
+)
+def test_a_recorded_run_that_is_none_is_one_line(
+    content: str | None, said: str, minitrain: Call, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "check.json").write_text(content)
+    status, out, err = minitrain("compare", f"{tmp_path / 'check.json'}:b:2", "elsewhere")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
 
 @pytest.mark.parametrize("name", ["gpt2-small", "toy"])
 def test_the_configs_that_the_course_brings_are_valid(name: str) -> None:
