@@ -131,7 +131,7 @@ def stations(configs: Sequence[Any], folder: Path) -> dict[str, Any]:
     """Milliseconds of one run at each station on its way, medians; and what it is in bytes."""
     import pickle
 
-    from minitrain.runs import elsewhere
+    from minitrain.runs import elsewhere, table
     from minitrain.runs.elsewhere import Order
     from minitrain.runs.faults import Recipe
     from minitrain.runs.store import Store
@@ -146,6 +146,7 @@ def stations(configs: Sequence[Any], folder: Path) -> dict[str, Any]:
     taken = iter(parcels)
     _, accepting = timed(lambda config: ours.accept(config, next(taken).files, "there"), configs)
     runs, finding = timed(ours.find, configs)
+    _, testing = timed(table.tested, runs)
     return {
         "milliseconds": {
             "order": ordering,
@@ -153,6 +154,7 @@ def stations(configs: Sequence[Any], folder: Path) -> dict[str, Any]:
             "pickle": packing + unpacking,
             "accept": accepting,
             "find": finding,
+            "table": testing,
         },
         "bytes": median(sizes),
         "order_bytes": len(pickle.dumps(orders[0])),

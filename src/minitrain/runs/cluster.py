@@ -89,27 +89,34 @@ class Cluster:
 
     def _receive(self, future: "Future[Any]", task: Any) -> None:
         """In a thread of Dask's: a task has ended, or is no longer one."""
-        with self._lock:
-            call = self._pending.get(future)
-            if call is None or call.task is not task:
-                return  # cancelled, or sent once more
+        if not self._stands_for(future, task):
+            return
         try:
             result, error = task.result(), None
         except Exception as found:
-            result, error = None, self._in_words(found)
+            if not self._stands_for(future, task):
+                return  # since: it is the end of the task that was found, not that of the run
+            # What was raised where the run is trained may be of any type.
+            result, error = None, self._in_words(found, task.status == "error")
         if future.set_running_or_notify_cancel():
             if error:
                 future.set_exception(error)
             else:
                 future.set_result(result)
 
-    def _in_words(self, error: Exception) -> Exception:
+    def _stands_for(self, future: "Future[Any]", task: Any) -> bool:
+        """False if the call was cancelled, or sent once more as another task."""
+        with self._lock:
+            call = self._pending.get(future)
+            return call is not None and call.task is task
+
+    def _in_words(self, error: Exception, from_worker: bool) -> Exception:
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
             died = error.allowed_failures + 1
             return UserError(f"--on {self.address}: {died} workers have died over one run")
-        if isinstance(error, OSError | CancelledError):
+        if isinstance(error, OSError | CancelledError) and not from_worker:
             return UserError(
                 f"--on {self.address}: the scheduler has gone; run again: what has arrived is kept"
             )
@@ -136,11 +143,12 @@ class Cluster:
         if had and not self._admitted:
             log.warning("--on %s: no worker is left; waiting for one", self.address)
         new = sorted(there - self._known)
-        self._known = there
+        self._known &= there
         if not new:
             return
         asked = (self._ours, self._faults, self._resource)
         said = self._client.run(_admit, *asked, workers=new, on_error="return")
+        self._known.update(new)  # not earlier: if this fails, they are asked again
         for worker in new:
             if reason := said.get(worker, "does not answer"):
                 log.warning("worker %s: is refused: %s", worker, _line(reason))

@@ -1,8 +1,9 @@
 """The cores of this machine: a pool of processes that train into one store and say how far they
 are.
 
-`concurrent.futures` does the work. What it lacks until Python 3.14 is here: ending its processes,
-the exit status of one that dies, and news of a run before it is finished.
+`concurrent.futures` does the work. What it lacks is here: ending its processes (Python 3.14 has
+`terminate_workers`), also when we are killed; the exit status of one that dies (3.15 says it); and
+news of a run before it is finished.
 """
 
 import logging

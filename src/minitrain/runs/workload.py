@@ -95,6 +95,6 @@ class Workload:
 
     def _seconds_left(self) -> float | None:
         seconds = time.monotonic() - self.began
-        if self.spent == 0 or seconds < SECONDS_BEFORE_GUESSING:
+        if self.spent <= 0 or seconds < SECONDS_BEFORE_GUESSING:
             return None
         return seconds * (self.total - self.spent) / self.spent
