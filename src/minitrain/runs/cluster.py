@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from types import TracebackType
 from typing import Any
 
 from minitrain.common.errors import UserError
-from minitrain.runs.elsewhere import Heard, Identity, Tell, identity
+from minitrain.runs.elsewhere import Identity, Tell, identity
+from minitrain.runs.notice import Heard
 
 log = logging.getLogger(__name__)
 
 SECONDS_TO_CONNECT = 10
 SECONDS_BETWEEN_LOOKS = 2  # for workers that have come or gone
 SECONDS_BETWEEN_MESSAGES = 0.5  # each passes through the scheduler
+AHEAD = 2  # runs that are sent for each thread: the one in training and the next
 
 
 class Cluster:
@@ -42,6 +45,11 @@ class Cluster:
         self._known: set[str] = set()
         self._admitted: set[str] = set()
         self._pending: dict[Future[Any], _Call] = {}
+        # When a worker dies, Dask suspects every task that it had been given, begun or not, and
+        # gives up those that four have died with. So they are given few.
+        self._unsent: deque[Future[Any]] = deque()
+        self._sent: set[Future[Any]] = set()
+        self._room = 0
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._client = _connected(address)
@@ -72,7 +80,8 @@ class Cluster:
         call = _Call(function, arguments)
         with self._lock:
             self._pending[future] = call
-            self._send(future, call)
+            self._unsent.append(future)
+            self._fill()
         future.add_done_callback(self._forget)
         return future
 
@@ -80,6 +89,15 @@ class Cluster:
         """Have `heard` told what `Tell`s say that are made, each for a number, and sent along."""
         self._client.subscribe_topic(self._resource, lambda event: heard(*event[1]))
         return lambda number: _Telling(self._resource, number)
+
+    def _fill(self) -> None:
+        """Send as many of those that wait as the workers may hold."""
+        with self._lock:
+            while self._unsent and len(self._sent) < self._room:
+                future = self._unsent.popleft()
+                if call := self._pending.get(future):  # it may have been cancelled
+                    self._sent.add(future)
+                    self._send(future, call)
 
     def _send(self, future: "Future[Any]", call: "_Call") -> None:
         call.task = self._client.submit(
@@ -98,6 +116,10 @@ class Cluster:
                 return  # since: it is the end of the task that was found, not that of the run
             # What was raised where the run is trained may be of any type.
             result, error = None, self._in_words(found, task.status == "error")
+        with self._lock:
+            self._sent.discard(future)
+        if error is None:  # else what waits is going to be cancelled
+            self._fill()
         if future.set_running_or_notify_cancel():
             if error:
                 future.set_exception(error)
@@ -125,7 +147,8 @@ class Cluster:
     def _forget(self, future: "Future[Any]") -> None:
         with self._lock:
             call = self._pending.pop(future)
-        if future.cancelled():
+            self._sent.discard(future)
+        if future.cancelled() and call.task:
             call.task.cancel()
 
     def _watch(self) -> None:
@@ -137,15 +160,21 @@ class Cluster:
 
     def _look(self) -> None:
         """See who is there, and let those train that may."""
-        there = set(self._client.nthreads())
+        threads = self._client.nthreads()
+        there = set(threads)
         had = bool(self._admitted)
         self._admitted &= there
         if had and not self._admitted:
             log.warning("--on %s: no worker is left; waiting for one", self.address)
         new = sorted(there - self._known)
         self._known &= there
-        if not new:
-            return
+        if new:
+            self._ask(new)
+        self._room = AHEAD * sum(threads[worker] for worker in self._admitted)
+        self._fill()
+
+    def _ask(self, new: list[str]) -> None:
+        """Give the resource to those that may train; name the others."""
         asked = (self._ours, self._faults, self._resource)
         said = self._client.run(_admit, *asked, workers=new, on_error="return")
         self._known.update(new)  # not earlier: if this fails, they are asked again
@@ -160,7 +189,8 @@ class Cluster:
     def _send_again(self) -> None:
         """What Dask assigned to nobody, it does not assign to one who is admitted later."""
         with self._lock:
-            for future, call in self._pending.items():
+            for future in self._sent:
+                call = self._pending[future]
                 earlier = call.task
                 self._send(future, call)
                 earlier.cancel()

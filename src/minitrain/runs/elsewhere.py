@@ -25,9 +25,6 @@ _DIGITS = 12
 Tell = Callable[[int], Any]
 """Called where a run is trained, with the step that it has made. It has to be picklable."""
 
-Heard = Callable[[int, int], None]
-"""Called where the run was asked for, with its number and the step that it has made."""
-
 
 class Executor(Protocol):
     """What a sweep asks of an executor of whatever make: `concurrent.futures.Executor.submit`."""
@@ -38,18 +35,22 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """What has to be the same on two machines: the library, and the code of every fault asked for.
+    """What has to be the same on two machines: the versions of the library and of PyTorch, and the
+    code of every fault asked for.
 
     code: SHA-256 of the training code, by the name of the fault in it; "" is without one.
     """
 
     version: str
+    torch: str
     code: Mapping[str, str]
 
     def difference(self, theirs: "Identity") -> str | None:
         """Why `theirs` may not train what we ask for; None if it may."""
         if theirs.version != self.version:
             return f"minitrain {theirs.version} there, {self.version} here"
+        if theirs.torch != self.torch:
+            return f"PyTorch {theirs.torch} there, {self.torch} here"
         for fault, ours in self.code.items():
             if (found := theirs.code.get(fault)) != ours:
                 what = f"training code under fault {fault}" if fault else "training code"
@@ -61,7 +62,9 @@ class Identity:
 def identity(wanted: Iterable[str]) -> Identity:
     """Of this machine, for some faults; those that it does not have are left out."""
     here = {name: faults.load(name).code for name in wanted if name in faults.names()}
-    return Identity(version("minitrain"), {"": training_code(), **here})
+    # Without the build: "2.13.0+cpu" and "2.13.0+cu130" round alike on a processor.
+    torch = version("torch").partition("+")[0]
+    return Identity(version("minitrain"), torch, {"": training_code(), **here})
 
 
 @dataclass(frozen=True)

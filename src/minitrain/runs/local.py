@@ -27,13 +27,11 @@ from typing import Any
 from minitrain.common.errors import UserError
 from minitrain.runs import store as store_module
 from minitrain.runs.faults import Recipe
+from minitrain.runs.notice import Heard
 from minitrain.runs.store import Progress, Store
 
 SECONDS_TO_STOP = 10  # for a step, or a record, that is under way
 SECONDS_BETWEEN_MESSAGES = 0.1  # whoever draws the bar takes its time from the cores that train
-
-Heard = Callable[[int, int], None]
-"""Called with the number of a run and the step that it has made."""
 
 
 class Cores:

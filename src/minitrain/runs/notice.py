@@ -31,6 +31,9 @@ class Standing:
 
 Watch = Callable[[Standing], None]
 
+Heard = Callable[[int, int], None]
+"""Called with the number of a run and the step that it has made, while others train it."""
+
 
 def duration(seconds: float) -> Message:
     """About how long, in steps that do not flicker: 5 seconds below a minute and a half."""

@@ -129,9 +129,13 @@ class Store:
         recipe = Recipe.of(wanted)
         with _writable(self.root), self._lock(recipe):
             staging = self._stage(recipe, {name: files[name] for name in NAMES if name in files})
-            arrived = read_run(staging)
-            if (arrived.config, arrived.code) != (recipe.config, faults.code_of(recipe)):
-                raise DamagedFile(staging, "is another run than the one that was asked for")
+            try:
+                arrived = read_run(staging)
+                if (arrived.config, arrived.code) != (recipe.config, faults.code_of(recipe)):
+                    raise DamagedFile(staging, "is another run than the one that was asked for")
+            except DamagedFile:
+                _remove(staging)
+                raise
             there = self.find(recipe)
             if there is None:
                 return self._replace(self.path(recipe), staging)

@@ -38,8 +38,8 @@ def run_all(
     training is; without it, a line in the reader's notebook says so, where there is one.
 
     An exception where a run is trained is raised here. It, one that `watch` raises, and Ctrl-C end
-    the training everywhere; what is finished stays in the store, the rest resumes from its last
-    checkpoint.
+    the sweep: on this machine's cores the runs under way too, which resume from their last
+    checkpoint; elsewhere they go on to their end, in the store there. What is finished stays here.
     """
     store = store or Store()
     recipes = [Recipe.of(one) for one in wanted]

@@ -71,6 +71,7 @@ def test_the_steps_are_told_where_the_run_is_trained(there: Store, small: MakeCo
     ("theirs", "reason"),
     [
         ({"version": "0.0.1"}, "minitrain 0.0.1 there, 0.1.0 here"),
+        ({"torch": "9.9.9"}, "PyTorch 9.9.9 there, "),
         ({"code": {"": "f" * 64, FAULT: "e" * 64}}, "training code: ffffffffffff there, "),
         ({"code": {FAULT: "e" * 64}}, "training code: none there"),
     ],
@@ -90,7 +91,7 @@ def test_other_code_is_refused_in_one_line(
 
 def test_a_fault_that_is_another_or_missing_is_named(there: Store) -> None:
     ours = identity([FAULT])
-    changed = Identity(ours.version, {**ours.code, FAULT: "e" * 64})
+    changed = Identity(ours.version, ours.torch, {**ours.code, FAULT: "e" * 64})
     assert "under fault decay-by-name: eeeeeeeeeeee there" in str(ours.difference(changed))
     without = identity(["not-here"])
     assert "not-here" not in without.code
@@ -122,6 +123,8 @@ def test_another_run_than_the_one_asked_for_is_not_kept(
         with pytest.raises(DamagedFile, match="another run than the one that was asked for"):
             store.accept(small(), files, "there")
     assert store.find(small()) is None
+    assert contents(store) == []
+    assert not list(store.root.glob(".new-*"))
 
 
 def test_a_file_that_is_none_of_a_run_is_not_written(
