@@ -93,7 +93,7 @@ def _hash(modules: Iterable[str], text: str) -> str:
         paths.update(_experiments(everywhere, everything=READS_ALL_EXPERIMENTS in modules))
     if COMPILES in modules:
         paths.update((ROOT / "kernel").rglob("*.[ch]"))
-    records = (path for path in (ROOT / "benchmarks").iterdir() if path.suffix in RECORDS)
+    records = (path for path in (ROOT / "benchmarks").glob("*") if path.suffix in RECORDS)
     paths.update(path for path in records if path.name in text)
     digest = hashlib.sha256()
     python = ".".join(platform.python_version_tuple()[:2])

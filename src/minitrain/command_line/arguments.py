@@ -12,9 +12,10 @@ import torch
 import typer
 
 from minitrain.common.errors import UserError
+from minitrain.large import recorded
 from minitrain.runs import experiments, fingerprints, table
 from minitrain.runs.checkpoint import DamagedFile
-from minitrain.runs.experiments import Experiment
+from minitrain.runs.experiments import Experiment, Point
 from minitrain.runs.run import read_result
 from minitrain.runs.store import Run, Store, read_run
 from minitrain.training.config import assignment
@@ -136,25 +137,25 @@ def find_run(name: str) -> Run:
     """The run of that path, of that address in the store, or of that name in the lock file."""
     candidates = (Path(name), Store().root / name)
     path = next((path for path in candidates if _mode(path, stat.S_ISDIR)), None)
-    if path is None and " " in name:
-        path = _named(name)
+    if path is None and (point := point_named(name)):
+        path = Store().path(point.recipe)
+        if not path.exists():
+            raise UserError(f"{name}: not trained yet: minitrain sweep {point.experiment}")
     if not name or path is None:
         raise UserError(f"{name or repr(name)}: no such run")
     try:
         return read_run(path)
     except DamagedFile as damage:
+        if (path / recorded.RESULT).exists():
+            raise UserError(f"{name}: is a large run; only compare shows it") from None
         raise UserError(f"{name}: not a run: {damage}") from None
 
 
-def _named(name: str) -> Path | None:
-    """Where the book's run of that name lies; None if there is none of that name."""
-    for point in fingerprints.points():
-        if fingerprints.label(point) == name:
-            path = Store().path(point.recipe)
-            if not path.exists():
-                raise UserError(f"{name}: not trained yet: minitrain sweep {point.experiment}")
-            return path
-    return None
+def point_named(name: str) -> Point | None:
+    """The book's run of that name in `experiments/fingerprints.lock`; None if there is none."""
+    if " " not in name:  # to read all experiments takes a second
+        return None
+    return next((p for p in fingerprints.points() if fingerprints.label(p) == name), None)
 
 
 def find_result(name: str) -> Run:

@@ -86,15 +86,17 @@ def compare(
 
 def explain(left: ResultArgument, right: ResultArgument, as_json: AsJson = False) -> None:
     """Say what of two runs differs: their configs, the faults in their code, their results."""
-    one, other = (arguments.find_result(name) for name in (left, right))
+    names = left, right
+    one, other = map(arguments.find_result, names)
     found = explanation.difference(one, other)
     runs = [
         {
-            "name": explanation.run_name(run.config, run.code),
+            # One run may have several names: the reader's own, if it is one.
+            "name": name if arguments.point_named(name) else explanation.run_name(run),
             "fingerprint": run.fingerprint,
             "path": str(run.path),
         }
-        for run in (one, other)
+        for name, run in zip(names, (one, other), strict=True)
     ]
     if as_json:
         out(json.dumps({"runs": runs, **dataclasses.asdict(found)}))
@@ -115,7 +117,10 @@ def explain(left: ResultArgument, right: ResultArgument, as_json: AsJson = False
 def _result(one: Run, other: Run, found: Difference, explained: bool) -> str:
     if one.fingerprint == other.fingerprint:
         return "same fingerprint" if explained else "the same run"
-    first = f"; they part at {found.parting}" if found.parting else ""
+    first = ""
+    if found.parting:
+        step, (before, after) = found.parting
+        first = f"; they part by step {step}: val_loss {before:.6g} | {after:.6g}"
     if explained:
         return f"other fingerprint{first}"
     return f"same config, same training code and another fingerprint{first}: one of them is wrong"

@@ -2,6 +2,7 @@
 card, which keeps many in one file.
 """
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,9 @@ def _one_of(path: Path, chosen: str) -> LargeRun:
     except (KeyError, TypeError):
         raise UserError(f"{path}: is not what tools/gpu_check.py writes") from None
     if chosen not in runs:
-        raise UserError(f"{path}: {chosen}: is not one of {', '.join(runs)}")
+        near = difflib.get_close_matches(chosen, runs, n=3, cutoff=0) or list(runs)[:3]
+        names = " ".join(f"'{name}'" for name in near)
+        raise UserError(f"{path}: '{chosen}' is none of its {len(runs)} runs; near it: {names}")
     return _run(path, runs[chosen])
 
 

@@ -255,9 +255,7 @@ def _tokenizers() -> Any:
     try:
         import tokenizers
     except ImportError:
-        raise UserError(
-            "tokenizers is not installed: pip install 'minitrain[large]', or tokenizers alone"
-        ) from None
+        raise UserError("tokenizers is not installed: pip install tokenizers") from None
     return tokenizers
 
 

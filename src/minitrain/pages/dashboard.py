@@ -23,10 +23,9 @@ _PANELS = (
     "val_loss \N{MINUS SIGN} train_loss",
     "weight_norms",
     "learning_rate",
-    "accuracy.train",
-    "accuracy.val",
-    "results, config",
 )
+_ACCURACY = ("accuracy.train", "accuracy.val")  # large runs have none
+_TABLE = "results, config"
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -51,19 +50,21 @@ def page(runs: Mapping[str, Shown]) -> str:
     runs may be anything: Plotly would read them as markup, so they are escaped.
     """
     runs = {escape(label): run for label, run in runs.items()}
+    accuracy = _ACCURACY if any(isinstance(run, Run) for run in runs.values()) else ()
+    rows = (len(_PANELS) + len(accuracy)) // 2
     figure = make_subplots(
-        rows=4,
+        rows=rows + 1,
         cols=2,
-        subplot_titles=_PANELS,
-        row_heights=[0.26, 0.26, 0.26, 0.22],
+        subplot_titles=(*_PANELS, *accuracy, _TABLE),
+        row_heights=[0.78 / rows] * rows + [0.22],
         vertical_spacing=0.07,
-        specs=[[{}, {}], [{}, {}], [{}, {}], [{"type": "table", "colspan": 2}, None]],
+        specs=[*([{}, {}] for _ in range(rows)), [{"type": "table", "colspan": 2}, None]],
     )
     for (label, run), colour in zip(runs.items(), _COLOURS, strict=False):
         _add_curves(figure, label, run, colour)
         if isinstance(run, Run):
             _add_accuracy(figure, label, run, colour)
-    figure.add_trace(_table(runs), row=4, col=1)
+    figure.add_trace(_table(runs), row=rows + 1, col=1)
     title = " \N{MIDDLE DOT} ".join(
         f"{label}{_fingerprint(run)}{' (diverged)' if run.diverged else ''}"
         for label, run in runs.items()
@@ -71,7 +72,7 @@ def page(runs: Mapping[str, Shown]) -> str:
     figure.update_layout(
         title=title,
         template="plotly_white",
-        height=1400,
+        height=350 * (rows + 1),
         barmode="group",
         hovermode="x unified",
         legend={"groupclick": "toggleitem"},
@@ -150,7 +151,7 @@ def _table(runs: Mapping[str, Shown]) -> go.Table:
             f"{run.steps}{' (diverged)' if run.diverged else ''}",
             loss(run.records[-1].train_loss),
             loss(run.records[-1].val_loss),
-            *(json.dumps(config[key]) if key in config else "" for key in differing),
+            *(_value(config[key]) if key in config else "" for key in differing),
         ]
 
     return go.Table(
@@ -169,3 +170,7 @@ def _flat(run: Shown) -> dict[str, Any]:
     if isinstance(run, Run):
         return flat(run.config)
     return large_config.flat(large_config.plain(run.config))
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)

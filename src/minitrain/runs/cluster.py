@@ -7,6 +7,7 @@ that may train is given one for every thread.
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -33,8 +34,8 @@ AHEAD = 2  # runs that are sent for each thread: the one in training and the nex
 class Cluster:
     """The workers of the Dask scheduler at `address`, to be used in a ``with`` block.
 
-    faults: those that the runs need. Raises `UserError` if there is no scheduler, or no worker
-    that may train.
+    faults: those that the runs need. Without a worker it waits for one. Raises `UserError` if there
+    is no scheduler, or none of its workers may train.
     """
 
     def __init__(self, address: str, faults: Iterable[str] = ()):
@@ -55,9 +56,10 @@ class Cluster:
         self._client = _connected(address)
         try:
             self._look()
-            if not self._admitted:
-                reason = "none of its workers may train" if self._known else "it has no worker"
-                raise UserError(f"--on {address}: {reason}")
+            if not self._known:
+                log.warning("--on %s: no worker yet; waiting for one", address)
+            elif not self._admitted:
+                raise UserError(f"--on {address}: none of its workers may train")
         except BaseException:
             self._client.close()
             raise
@@ -234,27 +236,46 @@ async def _admit(
 def _connected(address: str) -> Any:
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
         from distributed.comm.core import connect
+        from distributed.core import send_recv
     except ImportError:
-        raise UserError(
-            f"--on {address}: Dask is not installed: pip install 'minitrain[cluster]'"
-        ) from None
+        raise UserError(f"--on {address}: Dask is not installed: pip install distributed") from None
 
-    async def knock() -> None:
-        await (await connect(address, timeout=SECONDS_TO_CONNECT)).close()
+    async def knock() -> str:
+        comm = await connect(address, timeout=SECONDS_TO_CONNECT)
+        try:
+            answer = await send_recv(comm, op="identity")
+            return str(answer["type"])
+        finally:
+            comm.abort()
 
-    # What has to be equal on two machines is looked at by ourselves, worker by worker.
-    warnings.filterwarnings("ignore", module="distributed.client")
+    async def in_time() -> str:
+        return await asyncio.wait_for(knock(), SECONDS_TO_CONNECT)
+
     try:
-        # A client that finds nobody complains once more when it is collected. In a thread, since a
-        # notebook's own loop is running in this one.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, knock()).result()
-        return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except OSError:
-        raise UserError(f"--on {address}: no scheduler answers there") from None
+        host, port = get_address_host_port(address)
     except (ValueError, TypeError):
         raise UserError(f"--on {address}: expected an address, such as tcp://host:8786") from None
+    # What has to be equal on two machines is looked at by ourselves, worker by worker, and of a
+    # connection that is lost we say one line.
+    warnings.filterwarnings("ignore", module="distributed.client")
+    for name in ("distributed", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise UserError(f"--on {address}: nobody answers there: {error.strerror}") from None
+    # Before there is a client: one that finds no scheduler complains once more when it is
+    # collected. In a thread, since a notebook's own loop is running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            kind = thread.submit(asyncio.run, in_time()).result()
+        except Exception:  # whatever Dask makes of bytes that are not its own
+            kind = "nothing of Dask"
+    if kind != "Scheduler":
+        raise UserError(f"--on {address}: is no scheduler, but {kind}")
+    return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
 
 
 def _line(reason: object) -> str:

@@ -22,13 +22,14 @@ class Difference:
 
     config: both values, by dotted key. code: what trained each, in words; None if it is the same.
     modules: the modules of the training code that differ, where the sources of both are known.
-    parting: the first record at which they part, see `fingerprints.parting`.
+    parting: the first step at which their parameters are not the same, and both validation losses
+    there; None if they are the same wherever both have a record.
     """
 
     config: Mapping[str, tuple[Any, Any]]
     code: tuple[str, str] | None
     modules: tuple[str, ...] | None
-    parting: str | None
+    parting: tuple[int, tuple[float, float]] | None
 
 
 def difference(left: Run, right: Run) -> Difference:
@@ -37,8 +38,17 @@ def difference(left: Run, right: Run) -> Difference:
         differing(left.config, right.config),
         (code_name(left.code), code_name(right.code)) if left.code != right.code else None,
         _modules(left.code, right.code),
-        fingerprints.parting(left.records, right.records),
+        _parting(left, right),
     )
+
+
+def _parting(left: Run, right: Run) -> tuple[int, tuple[float, float]] | None:
+    theirs = {record.step: record for record in right.records}
+    for one in left.records:
+        other = theirs.get(one.step)
+        if other and one.fingerprint != other.fingerprint:
+            return one.step, (one.val_loss, other.val_loss)
+    return None
 
 
 def code_name(code: str) -> str:
@@ -49,10 +59,15 @@ def code_name(code: str) -> str:
     return f"{name} ({code[:_DIGITS]})"
 
 
-def run_name(config: Config, code: str) -> str:
-    """The label of the book's run that is this one, as `fingerprints.label` has it; or of the
-    nearest one, and what is changed in it.
+def run_name(run: Run) -> str:
+    """The label of the book's run that is this one, as `fingerprints.label` has it (the first, if
+    there are several); or of the nearest one, and what is changed in it.
     """
+    return name_of(run.config, run.code)
+
+
+def name_of(config: Config, code: str) -> str:
+    """As `run_name`, of a run that is known by its config and the hash of its code."""
     near = min(fingerprints.points(), key=lambda point: _distance(point, config, code))
     changes = [f"{key}={after}" for key, (_, after) in differing(near.config, config).items()]
     if code != faults.code_of(near.recipe):

@@ -54,6 +54,11 @@ def test_from_a_folder_of_text_to_the_report(minitrain: Call, tmp_path: Path) ->
     assert f"{values['records'][-1]['val_loss']:.4f}" in shown
     assert '"model.n_head"' in shown
     assert '"optimizer.gradient_clip"' not in shown  # the same in both
+    assert "accuracy.train" not in shown
+    for command in ("explain", "generate"):
+        status, out, err = minitrain(command, run, kept)
+        assert (status, out) == (2, "")
+        assert err == f"minitrain: {run}: is a large run; only compare shows it\n"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,10 @@ def test_from_a_folder_of_text_to_the_report(minitrain: Call, tmp_path: Path) ->
         (None, "No such file or directory"),
         ("{", "is not JSON"),
         ("[]", "is not what tools/gpu_check.py writes"),
-        ('{"weight_decay": {"runs": [{"name": "a", "seed": 1}]}}', "b:2: is not one of a:1"),
+        (
+            '{"weight_decay": {"runs": [{"name": "a", "seed": 1}]}}',
+            "'b:2' is none of its 1 runs",
+        ),
         ('{"weight_decay": {"runs": [{"name": "b", "seed": 2}]}}', "is not the result of a large"),
     ],
 )

@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -268,24 +272,49 @@ def test_a_client_that_dies_finds_what_was_finished_when_it_asks_again(dask: Das
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("tcp://127.0.0.1:1", "no scheduler answers there"),
+        ("tcp://127.0.0.1:1", "nobody answers there: Connection refused"),
+        ("tcp://no.such.host.invalid:1", "nobody answers there: "),
         ("127.0.0.1", "expected an address, such as tcp://host:8786"),
         ("carrier-pigeon://7", "expected an address"),
         ("", "expected an address"),
     ],
 )
-def test_an_address_where_nobody_schedules_is_one_line(
-    address: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
+def test_an_address_where_nobody_schedules_is_one_line(address: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as caught:
         Cluster(address)
     assert f"--on {address}: " in str(caught.value)
 
 
-def test_a_scheduler_without_workers_is_one_line(dask: Dask) -> None:
-    with pytest.raises(UserError, match="it has no worker"):
-        Cluster(dask.address)
+def test_what_answers_and_is_no_scheduler_is_one_line(
+    dask: Dask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker; a web server; a socket that says nothing."""
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 2)
+    dask.worker("w0")
+    log = (dask.folder / "w0.log").read_text()
+    worker = re.findall(r"Start worker at: +(tcp://\S+)", log)[0]
+    with pytest.raises(UserError, match="is no scheduler, but Worker"):
+        Cluster(worker)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match="is no scheduler, but nothing of Dask"):
+            Cluster(f"tcp://127.0.0.1:{http.server_port}")
+        http.shutdown()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(UserError, match="is no scheduler, but nothing of Dask"),
+    ):
+        Cluster(f"tcp://127.0.0.1:{mute.getsockname()[1]}")
+
+
+def test_a_sweep_waits_for_the_first_worker(
+    dask: Dask, store: Store, small: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cluster(dask.address) as nobody:
+        assert "no worker yet; waiting for one" in caplog.text
+        dask.worker("w0")
+        (run,) = run_all([small()], store, executor=nobody)
+    assert [run.fingerprint] == alone([small()])
 
 
 def test_a_scheduler_that_goes_is_one_line(dask: Dask, store: Store, small: MakeConfig) -> None:
@@ -302,5 +331,5 @@ def test_a_scheduler_that_goes_is_one_line(dask: Dask, store: Store, small: Make
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"pip install 'minitrain\[cluster\]'"):
+    with pytest.raises(UserError, match="pip install distributed"):
         Cluster("tcp://127.0.0.1:1")
