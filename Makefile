@@ -44,7 +44,7 @@ site: book
 # when the book is built from nothing.
 PAGES ?= book/en labs/en
 nbval-quick: PAGES = labs/en/19-the-run-that-hardly-learns.ipynb \
-	$(wildcard book/en/phase-18/0[089]-*.ipynb book/en/phase-18/11-*.ipynb)
+	$(wildcard book/en/phase-18/0[089]-*.ipynb book/en/phase-18/11-*.ipynb book/en/phase-20/*.ipynb)
 nbval nbval-quick: book
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	$(BIN)/pytest --nbval --nbval-cell-timeout 900 $(PAGES) -n 2 --dist loadfile -q
