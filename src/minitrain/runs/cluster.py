@@ -43,7 +43,7 @@ class Cluster:
         self._faults = sorted(faults)
         self._ours = identity(self._faults)
         self._resource = f"minitrain-{uuid.uuid4().hex}"
-        self._known: set[str] = set()
+        self._refused: set[str] = set()
         self._admitted: set[str] = set()
         self._pending: dict[Future[Any], _Call] = {}
         # When a worker dies, Dask suspects every task that it had been given, begun or not, and
@@ -56,10 +56,10 @@ class Cluster:
         self._client = _connected(address)
         try:
             self._look()
-            if not self._known:
-                log.warning("--on %s: no worker yet; waiting for one", address)
-            elif not self._admitted:
+            if self._refused and not self._admitted:
                 raise UserError(f"--on {address}: none of its workers may train")
+            if not self._admitted:
+                log.warning("--on %s: no worker yet; waiting for one", address)
         except BaseException:
             self._client.close()
             raise
@@ -157,34 +157,38 @@ class Cluster:
         while not self._closing.wait(SECONDS_BETWEEN_LOOKS):
             try:
                 self._look()
-            except OSError:  # the scheduler does not answer; the futures are going to say so
+            except OSError:  # it went in the middle of a look
                 time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _look(self) -> None:
         """See who is there, and let those train that may."""
-        threads = self._client.nthreads()
-        there = set(threads)
+        workers = self._client.scheduler_info().get("workers")
+        if workers is None:
+            return  # the scheduler does not answer; the futures are going to say so
         had = bool(self._admitted)
-        self._admitted &= there
+        # Who has the resource: a worker that was started again at an address that we know has not.
+        self._admitted = {
+            at for at, worker in workers.items() if self._resource in worker["resources"]
+        }
+        self._refused &= set(workers)
         if had and not self._admitted:
             log.warning("--on %s: no worker is left; waiting for one", self.address)
-        new = sorted(there - self._known)
-        self._known &= there
-        if new:
+        if new := sorted(set(workers) - self._admitted - self._refused):
             self._ask(new)
-        self._room = AHEAD * sum(threads[worker] for worker in self._admitted)
+        self._room = AHEAD * sum(workers[at]["nthreads"] for at in self._admitted)
         self._fill()
 
     def _ask(self, new: list[str]) -> None:
         """Give the resource to those that may train; name the others."""
         asked = (self._ours, self._faults, self._resource)
         said = self._client.run(_admit, *asked, workers=new, on_error="return")
-        self._known.update(new)  # not earlier: if this fails, they are asked again
+        alone = not self._admitted
         for worker in new:
             if reason := said.get(worker, "does not answer"):
                 log.warning("worker %s: is refused: %s", worker, _line(reason))
-        alone = not self._admitted
-        self._admitted |= {worker for worker in new if said.get(worker, "") is None}
+                self._refused.add(worker)
+            else:
+                self._admitted.add(worker)
         if alone and self._admitted:
             self._send_again()
 

@@ -57,7 +57,7 @@ class Dask:
         wait_for(lambda: file.exists() and file.stat().st_size)
         self.address: str = json.loads(file.read_text())["address"]
 
-    def worker(self, name: str, **variables: str) -> subprocess.Popen[bytes]:
+    def worker(self, name: str, *options: str, **variables: str) -> subprocess.Popen[bytes]:
         """Without a nanny, which would start it again. Returns once the scheduler knows it."""
         log = self.folder / f"{name}.log"
         process = self.start(
@@ -65,6 +65,7 @@ class Dask:
             self.address,
             "--nthreads=1",
             "--no-nanny",
+            *options,
             f"--local-directory={self.folder / 'space'}",
             log=log,
             MINITRAIN_STORE=str(self.folder / name),
@@ -215,6 +216,32 @@ base:
 variants: {sweep: {}}
 seeds: {sweep: [1, 2, 3, 4, 5, 6]}
 """
+
+
+def test_a_worker_that_is_started_again_at_its_old_address_is_asked_again(
+    dask: Dask, store: Store, small: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks: who was admitted is another process now, with nothing to show for it."""
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 8)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = f"--worker-port={free.getsockname()[1]}"
+    first = dask.worker("w0", port, MINITRAIN_ENGINE="pytorch")
+    configs = [small(seed=seed, steps=1000) for seed in range(3)]
+    began = False
+
+    def replace(_standing: object) -> None:
+        nonlocal began
+        if not began and list((dask.folder / "w0" / ".partial").glob("[0-9a-f]*")):
+            began = True
+            first.kill()
+            first.wait()
+            dask.worker("w1", port)
+
+    with Cluster(dask.address) as workers:
+        runs = run_all(configs, store, replace, workers)
+    assert began
+    assert dask.runs("w1")
+    assert [run.fingerprint for run in runs] == alone(configs)
 
 
 class Client:
