@@ -316,12 +316,12 @@ def test_what_answers_and_is_no_scheduler_is_one_line(
     dask: Dask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker; a web server; a socket that says nothing."""
-    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 2)
     dask.worker("w0")
     log = (dask.folder / "w0.log").read_text()
     worker = re.findall(r"Start worker at: +(tcp://\S+)", log)[0]
     with pytest.raises(UserError, match="is no scheduler, but Worker"):
         Cluster(worker)
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 2)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         with pytest.raises(UserError, match="is no scheduler, but nothing of Dask"):
