@@ -13,8 +13,9 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -53,15 +54,17 @@ class Cluster:
         self._room = 0
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._client = _connected(address)
+        self._exits = ExitStack()
+        self._exits.enter_context(_dask_is_quiet())
         try:
+            self._client = self._exits.enter_context(_connected(address))
             self._look()
             if self._refused and not self._admitted:
                 raise UserError(f"--on {address}: none of its workers may train")
             if not self._admitted:
                 log.warning("--on %s: no worker yet; waiting for one", address)
         except BaseException:
-            self._client.close()
+            self._exits.close()
             raise
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -74,7 +77,7 @@ class Cluster:
     ) -> None:
         self._closing.set()
         self._watcher.join()
-        self._client.close()
+        self._exits.close()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
         """As `concurrent.futures.Executor.submit`; cancelling the future cancels the call."""
@@ -237,6 +240,20 @@ async def _admit(
     return reason
 
 
+@contextmanager
+def _dask_is_quiet() -> Iterator[None]:
+    """Of a connection that is lost we say one line ourselves."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def _connected(address: str) -> Any:
     try:
         from distributed import Client
@@ -261,11 +278,8 @@ def _connected(address: str) -> Any:
         host, port = get_address_host_port(address)
     except (ValueError, TypeError):
         raise UserError(f"--on {address}: expected an address, such as tcp://host:8786") from None
-    # What has to be equal on two machines is looked at by ourselves, worker by worker, and of a
-    # connection that is lost we say one line.
+    # What has to be equal on two machines is looked at by ourselves, worker by worker.
     warnings.filterwarnings("ignore", module="distributed.client")
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
     except OSError as error:

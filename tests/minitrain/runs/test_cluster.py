@@ -104,6 +104,20 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
     made.kill()
 
 
+class Once:
+    """A watch that acts once, as soon as the worker whose store is `folder` has a checkpoint."""
+
+    def __init__(self, act: Callable[[], object], folder: Path):
+        self.act = act
+        self.folder = folder
+        self.done = False
+
+    def __call__(self, _standing: object = None) -> None:
+        if not self.done and list((self.folder / ".partial").glob("[0-9a-f]*")):
+            self.done = True
+            self.act()
+
+
 def alone(configs: list[Config]) -> list[str]:
     return [train(start(config)).fingerprint() for config in configs]
 
@@ -115,17 +129,16 @@ def test_workers_of_different_kinds_give_one_result_and_one_that_is_killed_loses
     configs = [small(seed=seed, steps=400) for seed in range(6)]
     dear = small(seed=99, steps=4000)
     workers = [dask.worker(f"w{i}", **settings) for i, settings in enumerate(SETTINGS)]
-    killed: list[str] = []
+    watches = [Once(process.kill, dask.folder / f"w{i}") for i, process in enumerate(workers)]
 
     def kill(_standing: object) -> None:
-        for i, process in enumerate(workers):
-            if not killed and list((dask.folder / f"w{i}" / ".partial").glob("[0-9a-f]*")):
-                process.kill()
-                killed.append(f"w{i}")
+        for watch in watches:
+            if not any(each.done for each in watches):
+                watch()
 
     with Cluster(dask.address) as both:
         runs = run_all([*configs, dear], store, kill, both)
-    assert killed
+    assert any(watch.done for watch in watches)
     assert [run.config for run in runs] == [*configs, dear]
     assert [run.fingerprint for run in runs] == alone([*configs, dear])
     assert {run.path.parent for run in runs} == {store.root}
@@ -188,19 +201,16 @@ def test_without_workers_it_waits_and_goes_on_with_the_next(
     """The only worker dies; the one that comes later is looked at, and gets what was pending."""
     first = dask.worker("w0", MINITRAIN_ENGINE="pytorch")
     configs = [small(seed=seed, steps=1000) for seed in range(3)]
-    began = False
 
-    def replace(_standing: object) -> None:
-        nonlocal began
-        if not began and list((dask.folder / "w0" / ".partial").glob("[0-9a-f]*")):
-            began = True
-            first.kill()
-            first.wait()
-            dask.worker("w1")
+    def replace() -> None:
+        first.kill()
+        first.wait()
+        dask.worker("w1")
 
+    watch = Once(replace, dask.folder / "w0")
     with Cluster(dask.address) as workers:
-        runs = run_all(configs, store, replace, workers)
-    assert began
+        runs = run_all(configs, store, watch, workers)
+    assert watch.done
     assert [run.fingerprint for run in runs] == alone(configs)
     assert dask.runs("w1")
     assert any("no worker is left" in record.getMessage() for record in caplog.records)
@@ -227,21 +237,18 @@ def test_a_worker_that_is_started_again_at_its_old_address_is_asked_again(
         port = f"--worker-port={free.getsockname()[1]}"
     first = dask.worker("w0", port, MINITRAIN_ENGINE="pytorch")
     configs = [small(seed=seed, steps=1000) for seed in range(3)]
-    began = False
 
-    def replace(_standing: object) -> None:
-        nonlocal began
-        if not began and list((dask.folder / "w0" / ".partial").glob("[0-9a-f]*")):
-            began = True
-            first.kill()
-            first.wait()
-            dask.worker("w1", port)
+    def replace() -> None:
+        first.kill()
+        first.wait()
+        dask.worker("w1", port)
 
+    watch = Once(replace, dask.folder / "w0")
     with Cluster(dask.address) as workers:
-        runs = run_all(configs, store, replace, workers)
-    assert began
-    assert dask.runs("w1")
+        runs = run_all(configs, store, watch, workers)
+    assert watch.done
     assert [run.fingerprint for run in runs] == alone(configs)
+    assert dask.runs("w1")
 
 
 class Client:

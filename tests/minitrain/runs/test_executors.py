@@ -1,6 +1,7 @@
 """A run trained elsewhere travels as bytes, is checked when it arrives, and is the same run."""
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from minitrain.common.errors import UserError
 from minitrain.common.files import sha256
-from minitrain.runs import elsewhere, engines, sweep
+from minitrain.runs import elsewhere, engines
 from minitrain.runs.checkpoint import DamagedFile
 from minitrain.runs.elsewhere import Identity, Order, Parcel, Refused, identity
 from minitrain.runs.faults import Recipe
@@ -198,9 +199,21 @@ def test_a_run_that_two_happen_to_train_is_compared(
 
 
 def test_what_fails_elsewhere_is_raised_here_and_the_rest_is_cancelled(
-    store: Store, there: Store, small: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    store: Store, small: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there.root.write_text("not a folder")
-    monkeypatch.setattr(sweep, "_take_in", None)
-    with ThreadPoolExecutor(1) as one, pytest.raises(UserError, match="Not a directory"):
-        run_all([small(seed=seed, steps=10**5) for seed in range(9)], store, executor=one)
+    """Of nine runs the first fails; the second has begun by then, and is let go on after it."""
+    begun: list[int] = []
+    raised = threading.Event()
+
+    def train(order: Order, _tell: object) -> None:
+        begun.append(order.recipe.config.seed)
+        if len(begun) == 1:
+            raise UserError("no space")
+        raised.wait()
+
+    monkeypatch.setattr(elsewhere, "train", train)
+    with ThreadPoolExecutor(1) as one:
+        with pytest.raises(UserError, match="no space"):
+            run_all([small(seed=seed) for seed in range(9)], store, executor=one)
+        raised.set()
+    assert len(begun) <= 2
