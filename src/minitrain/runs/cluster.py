@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 SECONDS_TO_CONNECT = 10
 SECONDS_BETWEEN_LOOKS = 2  # for workers that have come or gone
 SECONDS_BETWEEN_MESSAGES = 0.5  # each passes through the scheduler
+# Those with a dot have levels of their own.
+DASK_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 AHEAD = 2  # runs that are sent for each thread: the one in training and the next
 
 
@@ -55,7 +57,7 @@ class Cluster:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._exits = ExitStack()
-        self._exits.enter_context(_dask_is_quiet())
+        self._exits.enter_context(_dask_is_quiet(address))
         try:
             self._client = self._exits.enter_context(_connected(address))
             self._look()
@@ -241,9 +243,13 @@ async def _admit(
 
 
 @contextmanager
-def _dask_is_quiet() -> Iterator[None]:
+def _dask_is_quiet(address: str) -> Iterator[None]:
     """Of a connection that is lost we say one line ourselves."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    try:
+        import distributed  # noqa: F401 - it sets levels of its own, so it has to come first
+    except ImportError:
+        raise UserError(f"--on {address}: Dask is not installed: pip install distributed") from None
+    loggers = [logging.getLogger(name) for name in DASK_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -255,13 +261,10 @@ def _dask_is_quiet() -> Iterator[None]:
 
 
 def _connected(address: str) -> Any:
-    try:
-        from distributed import Client
-        from distributed.comm.addressing import get_address_host_port
-        from distributed.comm.core import connect
-        from distributed.core import send_recv
-    except ImportError:
-        raise UserError(f"--on {address}: Dask is not installed: pip install distributed") from None
+    from distributed import Client
+    from distributed.comm.addressing import get_address_host_port
+    from distributed.comm.core import connect
+    from distributed.core import send_recv
 
     async def knock() -> str:
         comm = await connect(address, timeout=SECONDS_TO_CONNECT)
